@@ -1,0 +1,68 @@
+# backhand: neural networks in JAX, backprop by hand.
+# Every target makes .venv itself when it is missing or stale.
+
+PYTHON ?= python3
+# cpu, or a build of jax for an accelerator: cuda13, tpu.
+ACCELERATOR ?= cpu
+
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/installed-$(ACCELERATOR)
+UV := $(shell command -v uv 2>/dev/null)
+
+# What a user sets on make's command line becomes a flag of the experiment:
+# make lab SEED=3 HIDDEN="64 32" runs lab.py --seed 3 --hidden 64 32.
+settings := $(foreach v,$(filter-out ACCELERATOR PYTHON UV,$(.VARIABLES)),$(if $(filter command,$(origin $(v))),$(v)))
+flags = $(foreach v,$(sort $(settings)),--$(shell printf %s '$(v)' | tr 'A-Z_' 'a-z-') $($(v)))
+
+.DEFAULT_GOAL := help
+.PHONY: help install lab bench test lint types check clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo
+	@echo "An experiment's flags: make lab SEED=3 EPOCHS=20; all of them: $(BIN)/python experiments/lab.py --help"
+	@echo "On an accelerator:     make lab ACCELERATOR=cuda13 (or tpu)"
+
+install: $(INSTALLED) ## make .venv with what everything here needs
+
+lab: $(INSTALLED) ## 1-, 2- and 3-layer perceptrons on handwritten digits, by hand and by autodiff
+	@$(BIN)/python experiments/lab.py $(flags)
+
+bench: $(INSTALLED) ## time the library against autodiff and against a raw JAX loop
+	@$(BIN)/python experiments/bench.py $(flags)
+
+test: $(INSTALLED) ## run the tests
+	@$(BIN)/python -m pytest
+
+lint: $(INSTALLED) ## ruff: style and format
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+
+types: $(INSTALLED) ## mypy, strict
+	@$(BIN)/mypy
+
+check: lint types test ## lint, types and test: what a change must pass
+
+clean: ## remove .venv and caches; runs/ stays
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache
+	find src experiments tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# requirements.txt pins every package by hash; an accelerator's build of jax comes beside the jax pinned there.
+$(INSTALLED): pyproject.toml requirements.txt
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(v < (3, 11) and f"backhand needs Python 3.11 or newer, and $(PYTHON) is {v[0]}.{v[1]}: make PYTHON=python3.12 ...")'
+	@echo "Installing into $(VENV) ..."
+	@rm -rf $(VENV)
+ifdef UV
+	@$(UV) venv --quiet --python $(PYTHON) $(VENV)
+	@$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r requirements.txt
+	@$(UV) pip install --quiet --python $(BIN)/python --no-build-isolation --no-deps -e .
+else
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e .
+endif
+ifneq ($(ACCELERATOR),cpu)
+	@$(if $(UV),$(UV) pip install --quiet --python $(BIN)/python,$(BIN)/python -m pip install --quiet) -e '.[$(ACCELERATOR)]'
+endif
+	@touch $@
