@@ -1,0 +1,48 @@
+"""What people want to know of a prediction: metrics, which need no derivative.
+
+Each is `metric(prediction, target) -> scalar`, over all N examples at once, and can be jitted. A prediction
+with NaN in it scores NaN: argmax would call it class 0, and a broken net would seem to be right one
+time in ten.
+"""
+
+from typing import Any
+
+import jax.numpy as jnp
+
+from backhand import checks
+
+
+def accuracy(prediction: Any, target: Any) -> Any:
+    """The share of examples whose predicted class is their label.
+
+    prediction (N, classes), scores or probabilities: the class is the largest, the first of equals. With
+    one column it is a logit, and the class is 1 where it is above 0. target (N,) of integer labels.
+    Raises TypeError or ValueError where these do not fit, or N is 0.
+    """
+    columns = 1 if len(prediction.shape) == 2 and prediction.shape[1] == 1 else None
+    checks.labels("accuracy", prediction, target, classes=2 if columns else None, columns=columns)
+    predicted = prediction[:, 0] > 0 if columns else prediction.argmax(1)
+    right = (predicted.astype(target.dtype) == target).mean(dtype=prediction.dtype)
+    return jnp.where(jnp.isnan(prediction).any(), jnp.nan, right)
+
+
+def zero_one(prediction: Any, target: Any) -> Any:
+    """The zero-one loss, 1 − `accuracy`: the share of examples that are wrong."""
+    return 1 - accuracy(prediction, target)
+
+
+def mean_absolute_error(prediction: Any, target: Any) -> Any:
+    """The mean of |ŷ − y| over all entries. Both (N, outputs) or (N,), alike, in the target's unit."""
+    checks.same_form("mean_absolute_error", prediction, target)
+    return jnp.abs(prediction - target).mean()
+
+
+def r2(prediction: Any, target: Any) -> Any:
+    """The coefficient of determination, R² = 1 − Σ (ŷ − y)²/Σ (y − ȳ)², ȳ the mean of each output's column.
+
+    1 is perfect, 0 no better than always saying ȳ, and it can be negative. Both (N, outputs) or (N,),
+    alike; several outputs' sums are taken together. NaN or −inf where y is constant: nothing to explain.
+    """
+    checks.same_form("r2", prediction, target)
+    deviation = target - jnp.broadcast_to(target.mean(0), target.shape)
+    return 1 - ((prediction - target) ** 2).sum() / (deviation**2).sum()

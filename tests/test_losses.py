@@ -1,0 +1,258 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from backhand import (
+    Loss,
+    absolute_error,
+    cross_entropy,
+    huber,
+    logistic,
+    softmax,
+    softmax_cross_entropy,
+    squared_error,
+)
+from tests.oracle import check_loss, normal_like
+
+REGRESSION = {
+    "squared_error": squared_error,
+    "absolute_error": absolute_error,
+    "huber(1)": huber(),
+    "huber(0.2)": huber(0.2),
+}
+batches = pytest.mark.parametrize("batch", [1, 7])
+
+
+@pytest.mark.parametrize("name", REGRESSION)
+@pytest.mark.parametrize("shape", [(1, 1), (7,), (7, 3)])
+def test_regression_backward(name, shape):
+    prediction, target = normal_like((jnp.zeros(shape), jnp.zeros(shape)), 0)
+    check_loss(REGRESSION[name], prediction, target)
+
+
+def logits_and_labels(batch: int, classes: int = 4):
+    labels = jnp.asarray(np.random.default_rng(batch).integers(0, classes, batch))
+    return 3 * normal_like(jnp.zeros((batch, classes)), batch), labels
+
+
+@batches
+def test_softmax_cross_entropy_backward(batch):
+    check_loss(softmax_cross_entropy, *logits_and_labels(batch))
+
+
+@batches
+def test_cross_entropy_backward(batch):
+    logits, labels = logits_and_labels(batch)
+    check_loss(cross_entropy, jax.nn.softmax(logits), labels)
+
+
+@batches
+def test_logistic_backward(batch):
+    _, labels = logits_and_labels(batch, 2)
+    check_loss(logistic, 3 * normal_like(jnp.zeros((batch, 1)), 0), labels)
+
+
+def value(loss: Loss, prediction, target) -> float:
+    return float(loss.forward(jnp.asarray(prediction), jnp.asarray(target))[0])
+
+
+def test_values_by_hand():
+    prediction, target = [[1.0, 2.0], [0.0, 0.0]], [[0.0, 0.0], [0.5, 0.0]]
+    assert value(squared_error, prediction, target) == pytest.approx((1 + 4 + 0.25) / 2)
+    assert value(absolute_error, prediction, target) == pytest.approx((1 + 2 + 0.5) / 2)
+    assert value(huber(1.0), prediction, target) == pytest.approx((0.5 + 1.5 + 0.125) / 2)
+    assert value(huber(10.0), prediction, target) == pytest.approx(
+        value(squared_error, prediction, target) / 2
+    )
+    assert value(logistic, [[2.0], [-1.0]], [1, 0]) == pytest.approx(
+        (np.log1p(np.exp(-2)) + np.log1p(np.exp(-1))) / 2
+    )
+    assert value(cross_entropy, [[0.25, 0.75], [0.5, 0.5]], [1, 0]) == pytest.approx(
+        -np.log([0.75, 0.5]).mean()
+    )
+    assert value(softmax_cross_entropy, [[0.0, 0.0], [0.0, np.log(3)]], [0, 1]) == pytest.approx(
+        -np.log([0.5, 0.75]).mean()
+    )
+
+
+def test_the_fused_loss_is_softmax_then_cross_entropy():
+    logits, labels = logits_and_labels(8)
+    y, residuals = softmax.forward((), logits, jax.random.key(0))
+    loss, loss_residuals = cross_entropy.forward(y, labels)
+    _, dlogits = softmax.backward((), residuals, cross_entropy.backward(loss_residuals))
+    fused, fused_residuals = softmax_cross_entropy.forward(logits, labels)
+    np.testing.assert_allclose(loss, fused, rtol=1e-12)
+    np.testing.assert_allclose(
+        dlogits, softmax_cross_entropy.backward(fused_residuals), rtol=1e-11, atol=1e-15
+    )
+
+
+@pytest.mark.parametrize("dtype", [jnp.float64, jnp.float32])
+def test_fused_losses_are_stable(dtype):
+    logits = jnp.asarray([[1e4, -1e4, 0.0], [-1e4, 1e4, 1e4], [0.0, -jnp.inf, 0.0]], dtype)
+    loss, residuals = softmax_cross_entropy.forward(logits, jnp.array([1, 1, 0]))
+    np.testing.assert_allclose(loss, (2e4 + 2 * np.log(2)) / 3, rtol=1e-6)
+    np.testing.assert_allclose(
+        softmax_cross_entropy.backward(residuals),
+        np.array([[1, -1, 0], [0, -0.5, 0.5], [-0.5, 0, 0.5]]) / 3,
+        rtol=1e-6,
+    )
+    loss, residuals = logistic.forward(jnp.asarray([[1e4], [-1e4]], dtype), jnp.array([0, 0]))
+    np.testing.assert_allclose(loss, 5e3, rtol=1e-6)
+    np.testing.assert_allclose(logistic.backward(residuals), [[0.5], [0]], rtol=1e-6)
+
+
+def test_a_probability_of_zero_costs_the_most_and_teaches_nothing():
+    loss, residuals = cross_entropy.forward(jnp.asarray([[0.0, 1.0]], jnp.float32), jnp.array([0]))
+    np.testing.assert_allclose(loss, -np.log(np.finfo(np.float32).tiny), rtol=1e-6)
+    np.testing.assert_array_equal(cross_entropy.backward(residuals), [[0, 0]])
+
+
+def test_a_tie_is_flat():
+    zero = jnp.zeros((2, 1))
+    for loss in REGRESSION.values():
+        assert not loss.backward(loss.forward(zero, zero)[1]).any()
+
+
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16, jnp.float16])
+def test_gradients_keep_the_dtype(dtype):
+    labels = jnp.array([0, 1])
+    p = jnp.full((2, 2), 0.5, dtype)
+    for loss, args in [
+        *((loss, (p, p * 2)) for loss in REGRESSION.values()),
+        (logistic, (p[:, :1], labels)),
+        (cross_entropy, (p, labels)),
+        (softmax_cross_entropy, (p, labels)),
+    ]:
+        got, residuals = loss.forward(*args)
+        assert got.dtype == loss.backward(residuals).dtype == dtype
+
+
+f32 = np.float32
+BAD_TARGETS = [
+    (
+        squared_error,
+        np.zeros((4, 1), f32),
+        np.zeros(4, f32),
+        ValueError,
+        r"shape \(4, 1\), got \(4,\); .*reshape\(4, 1\)",
+    ),
+    (squared_error, np.zeros(4, f32), np.zeros((4, 1), f32), ValueError, r"reshape\(4\) would fit"),
+    (
+        absolute_error,
+        np.zeros((4, 2), f32),
+        np.zeros((4, 1), f32),
+        ValueError,
+        r"shape \(4, 2\), got \(4, 1\)$",
+    ),
+    (
+        huber(),
+        np.zeros((4, 1), f32),
+        np.zeros((4, 1), int),
+        TypeError,
+        r"dtype float32, got int64; .*astype\('float32'\)",
+    ),
+    (squared_error, np.zeros((4, 1), f32), np.zeros((4, 1)), TypeError, "dtype float32, got float64"),
+    (
+        squared_error,
+        np.zeros((2, 1), f32),
+        np.array([[1], [np.nan]], f32),
+        ValueError,
+        r"target\[1, 0\] = nan",
+    ),
+    (
+        squared_error,
+        np.zeros((0, 1), f32),
+        np.zeros((0, 1), f32),
+        ValueError,
+        r"target is empty, of shape \(0, 1\)",
+    ),
+    (squared_error, np.zeros((2, 1), f32), [[1.0], [2.0]], TypeError, "should be an array, got list"),
+    (
+        squared_error,
+        np.zeros((2, 1), f32),
+        np.float32(1),
+        ValueError,
+        "should have a batch axis, got a scalar",
+    ),
+    (
+        softmax_cross_entropy,
+        np.zeros((3, 2), f32),
+        np.array([0, 2, 1]),
+        ValueError,
+        r"0 to 1, .* target\[1\] is 2",
+    ),
+    (softmax_cross_entropy, np.zeros((3, 2), f32), np.array([0, 1, -1]), ValueError, r"target\[2\] is -1"),
+    (
+        softmax_cross_entropy,
+        np.zeros((3, 2), f32),
+        np.zeros(3, f32),
+        TypeError,
+        r"integer labels, got float32; .*int32",
+    ),
+    (
+        softmax_cross_entropy,
+        np.zeros((3, 2), f32),
+        np.eye(3, 2, dtype=int),
+        ValueError,
+        r"target.argmax\(1\)",
+    ),
+    (
+        softmax_cross_entropy,
+        np.zeros((3, 2), f32),
+        np.zeros((3, 1), int),
+        ValueError,
+        r"target\[:, 0\] would fit",
+    ),
+    (
+        softmax_cross_entropy,
+        np.zeros((3, 2), f32),
+        np.zeros(4, int),
+        ValueError,
+        r"shape \(3,\).* got \(4,\)",
+    ),
+    (
+        softmax_cross_entropy,
+        np.zeros(3, f32),
+        np.zeros(3, int),
+        ValueError,
+        r"shape \(batch, classes\), got \(3,\)",
+    ),
+    (softmax_cross_entropy, np.zeros((0, 2), f32), np.zeros(0, int), ValueError, "target is empty"),
+    (cross_entropy, np.array([[2.0, -1.0]], f32), np.array([0]), ValueError, "softmax_cross_entropy"),
+    (
+        cross_entropy,
+        np.array([[0.2, 0.2]], f32),
+        np.array([0]),
+        ValueError,
+        "row 0 is from 0.2 to 0.2 and sums to 0.4",
+    ),
+    (logistic, np.zeros((2, 2), f32), np.array([0, 1]), ValueError, r"shape \(batch, 1\), got \(2, 2\)"),
+    (
+        logistic,
+        np.zeros((2, 1), f32),
+        np.array([-1, 1]),
+        ValueError,
+        r"0 to 1, for 2 classes, but target\[0\] is -1",
+    ),
+]
+
+
+@pytest.mark.parametrize(("loss", "prediction", "target", "error", "says"), BAD_TARGETS)
+def test_bad_targets(loss, prediction, target, error, says):
+    with pytest.raises(error, match=says):
+        loss.forward(prediction, target)
+
+
+def test_shapes_are_checked_while_tracing():
+    with pytest.raises(ValueError, match=r"got \(4,\)"):
+        jax.make_jaxpr(squared_error.forward)(jnp.zeros((4, 1)), jnp.zeros(4))
+
+
+@pytest.mark.parametrize(
+    ("delta", "error"), [(0, ValueError), (-1.0, ValueError), (float("nan"), ValueError), ("1", TypeError)]
+)
+def test_bad_delta(delta, error):
+    with pytest.raises(error, match="huber: delta"):
+        huber(delta)

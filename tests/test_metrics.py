@@ -1,0 +1,53 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from sklearn.metrics import accuracy_score, r2_score
+from sklearn.metrics import mean_absolute_error as sklearn_mae
+
+from backhand import accuracy, mean_absolute_error, r2, zero_one
+
+rng = np.random.default_rng(0)
+SCORES, LABELS = jnp.asarray(rng.standard_normal((50, 3))), jnp.asarray(rng.integers(0, 3, 50))
+PREDICTION, TARGET = jnp.asarray(rng.standard_normal((50, 1))), jnp.asarray(rng.standard_normal((50, 1)))
+
+
+def test_agree_with_scikit_learn():
+    assert accuracy(SCORES, LABELS) == pytest.approx(accuracy_score(LABELS, SCORES.argmax(1)))
+    assert zero_one(SCORES, LABELS) == pytest.approx(1 - accuracy_score(LABELS, SCORES.argmax(1)))
+    assert mean_absolute_error(PREDICTION, TARGET) == pytest.approx(sklearn_mae(TARGET, PREDICTION))
+    assert r2(PREDICTION, TARGET) == pytest.approx(r2_score(TARGET, PREDICTION))
+
+
+def test_can_be_jitted():
+    for metric, args in [(accuracy, (SCORES, LABELS)), (r2, (PREDICTION, TARGET))]:
+        assert jax.jit(metric)(*args) == pytest.approx(metric(*args))
+
+
+def test_one_column_is_a_logit():
+    assert accuracy(jnp.array([[2.0], [-1.0], [0.5]]), jnp.array([1, 0, 0])) == pytest.approx(2 / 3)
+
+
+def test_nan_is_not_class_0():
+    assert jnp.isnan(accuracy(SCORES.at[3].set(jnp.nan), 0 * LABELS))
+
+
+def test_r2_of_several_outputs_and_of_the_mean():
+    y = jnp.array([[0.0, 10.0], [2.0, 30.0]])
+    assert r2(y, y) == 1
+    assert r2(jnp.array([[1.0, 20.0]] * 2), y) == 0
+
+
+@pytest.mark.parametrize(
+    ("metric", "prediction", "target", "error", "says"),
+    [
+        (accuracy, SCORES, LABELS[:, None], ValueError, r"target\[:, 0\] would fit"),
+        (accuracy, SCORES, LABELS + 1, ValueError, "labels from 0 to 2"),
+        (accuracy, SCORES[:0], LABELS[:0], ValueError, "target is empty"),
+        (r2, PREDICTION, TARGET[:, 0], ValueError, r"reshape\(50, 1\)"),
+        (mean_absolute_error, PREDICTION[:, 0], TARGET, ValueError, r"reshape\(50\)"),
+    ],
+)
+def test_bad_input(metric, prediction, target, error, says):
+    with pytest.raises(error, match=says):
+        metric(prediction, target)
