@@ -1,0 +1,6 @@
+"""Data: what a dataset is, and where to get one."""
+
+from backhand.data.dataset import Dataset, Split
+from backhand.data.digits import digits
+
+__all__ = ["Dataset", "Split", "digits"]
