@@ -1,0 +1,76 @@
+"""Neural networks in JAX, backprop by hand."""
+
+from backhand.combinators import parallel, residual, serial
+from backhand.fit import fit
+from backhand.gradients import autodiff, manual
+from backhand.layer import Layer, deterministic
+from backhand.layers import (
+    Linear,
+    elu,
+    gelu,
+    glorot,
+    he,
+    leaky_relu,
+    lecun,
+    linear,
+    relu,
+    sigmoid,
+    silu,
+    softmax,
+    softplus,
+    tanh,
+)
+from backhand.losses import (
+    Loss,
+    absolute_error,
+    cross_entropy,
+    huber,
+    logistic,
+    softmax_cross_entropy,
+    squared_error,
+)
+from backhand.metrics import accuracy, mean_absolute_error, r2, zero_one
+from backhand.summary import summary
+from backhand.training import TrainState, evaluate, init_state, make_epoch, make_step
+
+__all__ = [
+    "Layer",
+    "Linear",
+    "Loss",
+    "TrainState",
+    "absolute_error",
+    "accuracy",
+    "autodiff",
+    "cross_entropy",
+    "deterministic",
+    "elu",
+    "evaluate",
+    "fit",
+    "gelu",
+    "glorot",
+    "he",
+    "huber",
+    "init_state",
+    "leaky_relu",
+    "lecun",
+    "linear",
+    "logistic",
+    "make_epoch",
+    "make_step",
+    "manual",
+    "mean_absolute_error",
+    "parallel",
+    "r2",
+    "relu",
+    "residual",
+    "serial",
+    "sigmoid",
+    "silu",
+    "softmax",
+    "softmax_cross_entropy",
+    "softplus",
+    "squared_error",
+    "summary",
+    "tanh",
+    "zero_one",
+]

@@ -1,0 +1,158 @@
+"""The shell around training: checks before it, progress during it, a history after it."""
+
+import sys
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
+
+import jax
+import jax.numpy as jnp
+
+from backhand import checks
+from backhand.layer import Layer
+from backhand.losses import Loss
+from backhand.training import Metric, Step, TrainState, evaluate, make_epoch
+
+History: TypeAlias = dict[str, list[float]]
+
+
+def fit(
+    state: TrainState,
+    step: Step,
+    train: tuple[Any, Any],
+    *,
+    net: Layer,
+    loss: Loss,
+    epochs: int,
+    batch_size: int,
+    validation: tuple[Any, Any] | None = None,
+    metrics: Sequence[Metric] = (),
+    patience: int | None = None,
+    on_epoch: Callable[[TrainState, dict[str, float]], None] | None = None,
+) -> tuple[TrainState, History]:
+    """Train for a number of epochs; return the last state and the history.
+
+    Args:
+      state: where to start, from `init_state`. It is left as it is, and can be used again.
+      step: from `make_step`.
+      train: (x, y), all of it: x (examples, …) floating, y as the loss wants its targets.
+      net, loss: what `step` trains; here they only score.
+      epochs: how many passes over the data.
+      batch_size: rows a step. An epoch is examples // batch_size steps on a fresh seeded permutation.
+      validation: (x, y) to score too after each epoch, never to train on.
+      metrics: what to score beside the loss, such as `[accuracy]`.
+      patience: stop once the validation loss has not improved for so many epochs, and return the state
+        with the best one. None trains to the end and returns the last.
+      on_epoch: called after each epoch with the state and that epoch's scores, "epoch" (from 1) among
+        them. The state's arrays are used up by the next epoch: copy what is to be kept.
+
+    Returns:
+      The state, and a dict of lists with an entry an epoch: "loss" and each metric's name, the same with
+      "val_" for the validation set. All scores are of the params after the epoch, by `net.apply`.
+
+    A progress line is shown on stderr while that is a terminal. Everything is checked before the first
+    step; raises TypeError or ValueError that says what was got and what was expected.
+    """
+    _check(state, step, train, net, loss, epochs, batch_size, validation, metrics, patience)
+    splits = {"": train} if validation is None else {"": train, "val_": validation}
+    splits = jax.device_put(splits)
+    epoch = make_epoch(step, batch_size)
+    state = jax.tree.map(jnp.copy, state)  # the epoch uses up the state it is given
+    history: History = {}
+    best, best_epoch = state, 0
+    progress = _Progress(epochs)
+    try:
+        for number in range(1, epochs + 1):
+            state, _ = epoch(state, *splits[""])
+            scores = {
+                prefix + name: score
+                for prefix, (x, y) in splits.items()
+                for name, score in evaluate(net, loss, state.params, x, y, metrics).items()
+            }
+            for name, score in scores.items():
+                history.setdefault(name, []).append(score)
+            progress.show(number, scores)
+            if on_epoch is not None:
+                on_epoch(state, {"epoch": number, **scores})
+            if patience is not None:
+                if best_epoch == 0 or scores["val_loss"] < history["val_loss"][best_epoch - 1]:
+                    best, best_epoch = jax.tree.map(jnp.copy, state), number
+                if number - best_epoch >= patience:
+                    break
+    finally:
+        progress.clear()
+    return (state if patience is None else best), history
+
+
+def _check(
+    state: Any,
+    step: Any,
+    train: Any,
+    net: Any,
+    loss: Any,
+    epochs: Any,
+    batch_size: Any,
+    validation: Any,
+    metrics: Any,
+    patience: Any,
+) -> None:
+    if not isinstance(state, TrainState):
+        raise TypeError(f"fit: state should be a TrainState, from init_state, got {type(state).__name__}")
+    checks.layers("fit", [net])
+    if not isinstance(loss, Loss):
+        raise TypeError(f"fit: loss should be a Loss such as softmax_cross_entropy, got {loss!r}")
+    checks.positive_integer("fit", "epochs", epochs)
+    checks.positive_integer("fit", "batch_size", batch_size)
+    if patience is not None:
+        checks.positive_integer("fit", "patience", patience)
+        if validation is None:
+            raise ValueError("fit: patience watches the validation loss, and there is no validation set")
+    for name, split in {"train": train, "validation": validation}.items():
+        if split is None and name == "validation":
+            continue
+        if not isinstance(split, tuple | list) or len(split) != 2:
+            raise TypeError(f"fit: {name} should be a pair (x, y), got {type(split).__name__}")
+        x, y = split
+        checks.examples(f"{name} x", x, "fit")
+        checks.array(f"{name} y", y, "fit")
+        checks.paired(f"fit: {name}", x, y)
+        if x.shape[1:] != train[0].shape[1:]:
+            raise ValueError(
+                f"fit: validation x should have rows like train x's {train[0].shape[1:]}, got {x.shape[1:]}"
+            )
+        try:
+            prediction = jax.eval_shape(net.apply, state.params, jax.ShapeDtypeStruct(x.shape, x.dtype))
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                f"fit: {name} x of shape {x.shape} and dtype {x.dtype} does not fit the state's params: {error}"
+            ) from error
+        loss.check(prediction, y)  # all the targets
+        loss.check(net.apply(state.params, x[:batch_size]), y[:batch_size])  # some predictions
+        for metric in metrics:
+            jax.eval_shape(metric, prediction, y)
+    x, y = train
+    checks.batches("fit", len(x), batch_size)
+    jax.eval_shape(step, state, x[:batch_size], y[:batch_size])
+
+
+class _Progress:
+    """One line on a terminal, rewritten each epoch; nothing at all elsewhere."""
+
+    def __init__(self, epochs: int) -> None:
+        self.epochs = epochs
+        self.start = time.monotonic()
+        self.shown = sys.stderr.isatty()
+
+    def show(self, epoch: int, scores: dict[str, float]) -> None:
+        if not self.shown:
+            return
+        left = (time.monotonic() - self.start) / epoch * (self.epochs - epoch)
+        figures = "  ".join(f"{name} {score:.4f}" for name, score in scores.items())
+        # ESC[K clears what a longer line left; auto-wrap is off between ESC[?7l and ESC[?7h, so one line stays one.
+        sys.stderr.write(f"\r\x1b[K\x1b[?7lepoch {epoch}/{self.epochs}  {figures}  {left:.0f} s left\x1b[?7h")
+        sys.stderr.flush()
+
+    def clear(self) -> None:
+        if self.shown:
+            sys.stderr.write("\r\x1b[K")
+            sys.stderr.flush()

@@ -1,0 +1,100 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from backhand import (
+    autodiff,
+    cross_entropy,
+    elu,
+    gelu,
+    huber,
+    init_state,
+    leaky_relu,
+    linear,
+    logistic,
+    make_step,
+    manual,
+    parallel,
+    relu,
+    residual,
+    serial,
+    sigmoid,
+    silu,
+    softmax,
+    softmax_cross_entropy,
+    softplus,
+    squared_error,
+    tanh,
+)
+from tests.oracle import RTOL, assert_same_form, norm, normal_like
+
+LABELS = jnp.asarray(np.random.default_rng(0).integers(0, 10, 32))
+NETS = {
+    "1 layer": (serial(linear(10)), softmax_cross_entropy, LABELS),
+    "2 layers, the lesson's": (serial(linear(16), tanh, linear(10), softmax), cross_entropy, LABELS),
+    "3 layers": (serial(linear(32), relu, linear(16), relu, linear(10)), softmax_cross_entropy, LABELS),
+    "every activation": (
+        serial(
+            *(
+                part
+                for f in (tanh, sigmoid, relu, leaky_relu(), elu(), softplus, gelu, silu)
+                for part in (linear(8), f)
+            ),
+            linear(10),
+        ),
+        softmax_cross_entropy,
+        LABELS,
+    ),
+    "branches": (
+        serial(linear(8), residual(serial(linear(8), tanh)), parallel(linear(10), serial(silu, linear(10)))),
+        softmax_cross_entropy,
+        LABELS,
+    ),
+    "logistic": (serial(linear(8), tanh, linear(1)), logistic, LABELS // 5),
+    "regression": (serial(linear(8), gelu, linear(2)), squared_error, normal_like(jnp.zeros((32, 2)), 5)),
+    "robust regression": (serial(linear(8), gelu, linear(2)), huber(), normal_like(jnp.zeros((32, 2)), 5)),
+}
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_manual_equals_autodiff(name):
+    net, loss, y = NETS[name]
+    x = normal_like(jnp.zeros((32, 6)), 0)
+    params = net.init(jax.random.key(0), x)
+    value, dparams = manual(net, loss)(params, x, y, jax.random.key(1))
+    wanted_value, wanted = autodiff(net, loss)(params, x, y, jax.random.key(1))
+    assert_same_form(dparams, wanted)
+    assert_same_form(dparams, params)
+    assert value == wanted_value
+    difference = jax.tree.map(lambda a, b: a - b, dparams, wanted)
+    assert norm(difference) <= RTOL * norm(wanted)
+
+
+FORBIDDEN = [
+    "grad",
+    "value_and_grad",
+    "vjp",
+    "jvp",
+    "linearize",
+    "jacfwd",
+    "jacrev",
+    "custom_vjp",
+    "custom_jvp",
+]
+
+
+def test_a_step_by_hand_is_traced_without_autodiff(monkeypatch):
+    def forbidden(*args, **kwargs):
+        raise AssertionError("a step by hand asked for autodiff")
+
+    for name in FORBIDDEN:
+        monkeypatch.setattr(jax, name, forbidden)
+    x = normal_like(jnp.zeros((32, 6)), 0)
+    optimizer = optax.adam(1e-3)
+    for net, loss, y in NETS.values():
+        state = init_state(jax.random.key(0), net, optimizer, x)
+        jax.make_jaxpr(make_step(manual(net, loss), optimizer))(state, x, y)
+    with pytest.raises(AssertionError, match="asked for autodiff"):  # the trap itself works
+        autodiff(net, loss)
