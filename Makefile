@@ -33,7 +33,7 @@ bench: $(INSTALLED) ## time the library against autodiff and against a raw JAX l
 	@$(BIN)/python experiments/bench.py $(flags)
 
 test: $(INSTALLED) ## run the tests
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n auto
 
 lint: $(INSTALLED) ## ruff: style and format
 	@$(BIN)/ruff check

@@ -25,7 +25,7 @@ MAY_IMPORT = {
     "training": {"layer", "losses", "gradients", "checks"},
     "fit": {"layer", "losses", "training", "checks"},
     "data": {"digest"},
-    "runs": {"digest"},
+    "runs": {"digest", "report"},
     "report": set(),
     "plots": set(),
 }

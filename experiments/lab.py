@@ -1,0 +1,391 @@
+"""The lab: 1-, 2- and 3-layer perceptrons on handwritten digits, trained by hand-written backprop.
+
+Each net is trained twice from one seed, once by our backward passes and once by jax.grad, and the two
+trajectories are compared after every epoch. `make lab` runs it; `make lab SEED=3 HIDDEN="64 32"` sets flags.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+import backhand as bh
+from backhand import data, plots, report, runs
+from backhand.checks import positive_integer, positive_number
+
+DATASETS = {"digits": data.digits}
+# Activations, each with the start of the weights that suits it.
+ACTIVATIONS = {
+    "tanh": (bh.tanh, bh.glorot),
+    "sigmoid": (bh.sigmoid, bh.glorot),
+    "relu": (bh.relu, bh.he),
+    "leaky_relu": (bh.leaky_relu(), bh.he),
+    "elu": (bh.elu(), bh.he),
+    "softplus": (bh.softplus, bh.he),
+    "gelu": (bh.gelu, bh.he),
+    "silu": (bh.silu, bh.he),
+}
+LOSSES = {"softmax_cross_entropy": bh.softmax_cross_entropy, "cross_entropy": bh.cross_entropy}
+OPTIMIZERS: dict[str, Callable[[float], optax.GradientTransformation]] = {
+    "sgd": optax.sgd,
+    "momentum": lambda rate: optax.sgd(rate, momentum=0.9),
+    "adam": optax.adam,
+}
+GRADIENTS = {"manual": bh.manual, "autodiff": bh.autodiff}
+
+
+@dataclass(frozen=True)
+class Config:
+    """What the lab trains, and how."""
+
+    dataset: Literal["digits"] = "digits"
+    """Which handwritten digits: scikit-learn's 1,797 of 8×8 pixels."""
+    hidden: tuple[int, ...] = (128, 64)
+    """Hidden widths. Nets of every depth up to all of them are trained: 128 64 makes 1, 2 and 3 layers."""
+    activation: Literal["tanh", "sigmoid", "relu", "leaky_relu", "elu", "softplus", "gelu", "silu"] = "relu"
+    """What stands between linear layers."""
+    loss: Literal["softmax_cross_entropy", "cross_entropy"] = "softmax_cross_entropy"
+    """On logits, or the lesson's on probabilities, after a softmax layer."""
+    optimizer: Literal["sgd", "momentum", "adam"] = "adam"
+    """optax's; momentum is sgd with momentum 0.9."""
+    learning_rate: float = 5e-3
+    """Step size; try 0.1 to 0.5 with sgd."""
+    batch_size: int = 32
+    """Examples a step."""
+    epochs: int = 60
+    """Passes over the training data."""
+    seed: int = 0
+    """Seeds the split of the data, the first weights and the order of examples."""
+    gradient: Literal["manual", "autodiff", "both"] = "both"
+    """Backprop by hand, by jax.grad, or each in turn from the same start, to compare them."""
+    precision: Literal["float32", "float64"] = "float32"
+    """In float64 what rounding sets apart, by hand and by autodiff, stays together."""
+    out: Path = Path("runs/lab")
+    """Folder in which the run makes a folder of its own."""
+
+    def __post_init__(self) -> None:
+        for width in self.hidden:
+            positive_integer("config", "hidden", width)
+        positive_number("config", "learning_rate", self.learning_rate)
+        positive_integer("config", "batch_size", self.batch_size)
+        positive_integer("config", "epochs", self.epochs)
+        positive_integer("config", "seed", self.seed, least=0)
+        if self.seed >= 2**32:
+            raise ValueError(f"config: seed should be below 2**32, got {self.seed}")
+
+
+def run(config: Config, run: runs.Run) -> None:
+    """Train every depth, print the table, leave the report; interrupted, do so for the depths that are done."""
+    digits = DATASETS[config.dataset](config.seed)
+    count = len(digits["train"].x)
+    if config.batch_size > count:
+        raise runs.RefusedError(
+            f"batch_size should be at most {count}, all training digits, got {config.batch_size}"
+        )
+    run.receipt["data_sha256"] = digits.sha256
+    params, probabilities, results = {}, {}, []
+    try:
+        with jax.enable_x64(config.precision == "float64"):
+            for depth in range(1, len(config.hidden) + 2):
+                params[name(depth)], probabilities[name(depth)], result = train(config, run, digits, depth)
+                results.append(result)
+                run.save_params(params)
+                run.save_arrays("test-probabilities.safetensors", probabilities)
+                run.write_json("results.json", results)
+    finally:
+        if results:
+            print_table(results)
+            path = write_report(config, run, digits)
+            print(f"parameters  sha256 {run.receipt['params_sha256']}\nreport      {path}")
+
+
+def network(config: Config, depth: int, classes: int) -> bh.Layer:
+    """A perceptron of that many linear layers."""
+    activation, kernel_init = ACTIVATIONS[config.activation]
+    hidden = [
+        layer for width in config.hidden[: depth - 1] for layer in (bh.linear(width, kernel_init), activation)
+    ]
+    head = [bh.softmax] if config.loss == "cross_entropy" else []
+    return bh.serial(*hidden, bh.linear(classes), *head)
+
+
+def train(
+    config: Config, run: runs.Run, digits: data.Dataset, depth: int
+) -> tuple[Any, np.ndarray, dict[str, Any]]:
+    """Train one net by each gradient asked for, logging every epoch.
+
+    Returns the parameters and test probabilities of the first training, and the results of all.
+    """
+    splits = {split: (x.astype(config.precision), y) for split, (x, y) in digits.splits.items()}
+    inputs, classes = splits["train"][0].shape[1], len(digits.class_names)
+    net, loss = network(config, depth, classes), LOSSES[config.loss]
+    optimizer = OPTIMIZERS[config.optimizer](config.learning_rate)
+    start = bh.init_state(
+        jax.random.key(config.seed), net, optimizer, splits["train"][0][: config.batch_size]
+    )
+    result: dict[str, Any] = {
+        "layers": depth,
+        "net": "-".join(map(str, (inputs, *config.hidden[: depth - 1], classes))),
+        "parameters": sum(leaf.size for leaf in jax.tree.leaves(start.params)),
+    }
+    trajectory: list[tuple[Any, float]] = []  # params and loss after each epoch of the first training
+    ends: list[Any] = []
+    for gradient in GRADIENTS if config.gradient == "both" else [config.gradient]:
+
+        def on_epoch(state: bh.TrainState, scores: dict[str, float], gradient: str = gradient) -> None:
+            record = {
+                **scores,
+                "max_w": [float(jnp.abs(p.w).max()) for p in state.params if isinstance(p, bh.Linear)],
+            }
+            if ends:
+                params, value = trajectory[int(scores["epoch"]) - 1]
+                drift = {
+                    "drift_params": max_difference(params, state.params),
+                    "drift_loss": abs(value - scores["loss"]),
+                }
+                record |= drift
+                for key, distance in drift.items():
+                    result[key] = float(np.maximum(distance, result.get(key, 0.0)))  # keeps NaN
+            else:
+                trajectory.append((jax.tree.map(np.array, state.params), scores["loss"]))
+            run.log(layers=depth, gradient=gradient, **record)
+
+        state, history = bh.fit(
+            start,
+            bh.make_step(GRADIENTS[gradient](net, loss), optimizer),
+            splits["train"],
+            net=net,
+            loss=loss,
+            epochs=config.epochs,
+            batch_size=config.batch_size,
+            validation=splits["validation"],
+            metrics=[bh.accuracy],
+            on_epoch=on_epoch,
+        )
+        ends.append(state.params)
+        result[gradient] = {
+            "train": history["accuracy"][-1],
+            "validation": history["val_accuracy"][-1],
+            "test": bh.evaluate(net, loss, state.params, *splits["test"], [bh.accuracy])["accuracy"],
+        }
+    prediction = net.apply(ends[0], jnp.asarray(splits["test"][0]))
+    return (
+        ends[0],
+        np.asarray(prediction if config.loss == "cross_entropy" else jax.nn.softmax(prediction)),
+        result,
+    )
+
+
+def print_table(results: list[dict[str, Any]]) -> None:
+    """The results on the terminal, 100 columns wide at most."""
+    header, *rows = table_of(results)
+    table = Table(
+        title="accuracy after the last epoch", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False
+    )
+    for i, column in enumerate(header):
+        table.add_column(column, justify="left" if i == 0 else "right")
+    for row in rows:
+        table.add_row(*row)
+    console = Console()
+    console.width = min(console.width, 100) if console.is_terminal else 100
+    console.print(table)
+
+
+def write_report(config: Config, run: runs.Run, digits: data.Dataset) -> Path:
+    """Draw the figures and write the report, from the run's files and the data set."""
+    results = run.read_json("results.json")
+    first = first_gradient(results)
+    best = max(results, key=lambda result: np.nan_to_num(result[first]["validation"]))
+    learning, growth, drift = curves(run, results)
+    header, *rows = table_of(results)
+    train, validation, test = (len(split.y) for split in digits.splits.values())
+    pieces = [
+        report.paragraph(conclusion(results, best, test), lead=True),
+        report.table(header, rows),
+        report.paragraph(
+            f"Accuracies, after {config.epochs} epochs on {train:,} digits. {validation} more were kept for "
+            f"validation, and the {test} test digits scored once, at the end."
+        ),
+        report.heading("Learning"),
+        report.figures(*learning),
+        report.heading("How the weights grow"),
+        report.figures(*growth),
+        report.heading("What the first layer looks for"),
+        report.paragraph(
+            "Each picture is one unit's weights: ink on red pixels speaks for it, on blue ones against."
+        ),
+        report.figures(*first_layers(run, results, digits)),
+        report.heading("What goes wrong"),
+        report.paragraph(
+            f"The net with the best validation accuracy, {name(best['layers'])}, on the test digits:"
+        ),
+        report.figures(*mistakes(run, best, digits)),
+        report.heading("Again"),
+        report.code(command(config)),
+        report.details("Versions, device and digests", report.table(["what", "which"], run.facts())),
+    ]
+    if drift:
+        pieces[5:5] = [
+            report.heading("By hand and by autodiff"),
+            report.paragraph(drift_in_words(config, results)),
+            report.figures(*drift),
+        ]
+    return run.write("report.html", report.page(f"Perceptrons on {config.dataset}", *pieces))
+
+
+def curves(run: runs.Run, results: list[dict[str, Any]]) -> tuple[list[str], list[str], list[str]]:
+    """What changed from epoch to epoch: learning, the size of the weights, the drift between the two trainings."""
+    metrics = run.metrics()
+
+    def history(depth: int, gradient: str) -> dict[str, list[Any]]:
+        records = [r for r in metrics if (r["layers"], r["gradient"]) == (depth, gradient)]
+        return {key: [record[key] for record in records] for key in records[0]}
+
+    losses, accuracies, growth, drift = [], [], [], []
+    for depth in (result["layers"] for result in results):
+        h = history(depth, first_gradient(results))
+        series = {"train": h["loss"], "validation": h["val_loss"]}
+        drawing = plots.curves(series, f"{name(depth)}: loss", "cross-entropy, nats", log=True)
+        losses.append(run.figure(f"loss-{depth}", *drawing))
+        series = {"train": h["accuracy"], "validation": h["val_accuracy"]}
+        drawing = plots.curves(series, f"{name(depth)}: accuracy", "share of digits right")
+        accuracies.append(run.figure(f"accuracy-{depth}", *drawing))
+        series = {
+            f"layer {i}": list(values) for i, values in enumerate(zip(*h["max_w"], strict=True), start=1)
+        }
+        growth.append(
+            run.figure(f"max-w-{depth}", *plots.curves(series, f"{name(depth)}: max |w|", "largest |w|"))
+        )
+        if "drift_params" in results[0]:
+            h = history(depth, "autodiff")
+            series = {"max |Δparams|": h["drift_params"], "|Δloss|": h["drift_loss"]}
+            drawing = plots.curves(series, f"{name(depth)}: drift", "absolute difference", log=True)
+            drift.append(run.figure(f"drift-{depth}", *drawing))
+    return losses + accuracies, growth, drift
+
+
+def first_layers(run: runs.Run, results: list[dict[str, Any]], digits: data.Dataset) -> list[str]:
+    """Each net's first weights as pictures."""
+    params = run.arrays("params.safetensors")
+    pictures = []
+    for depth in (result["layers"] for result in results):
+        w = params[f"{name(depth)}.0.w"]
+        units = "one a class" if depth == 1 else f"{min(32, w.shape[1])} of {w.shape[1]} units"
+        assert digits.image_shape is not None
+        drawing = plots.weight_pictures(w, digits.image_shape, f"{name(depth)}: {units}", most=32)
+        pictures.append(run.figure(f"weights-{depth}", *drawing))
+    return pictures
+
+
+def mistakes(run: runs.Run, best: dict[str, Any], digits: data.Dataset) -> list[str]:
+    """Which test digits the best net takes for which, and the mistakes it is surest of."""
+    p, (x, y) = run.arrays("test-probabilities.safetensors")[name(best["layers"])], digits["test"]
+    predicted = p.argmax(1)
+    pictures = [run.figure("confusion", *plots.confusion(y, predicted, digits.class_names, "test digits"))]
+    wrong = np.flatnonzero(predicted != y)
+    if len(wrong):
+        surest = wrong[np.argsort(-p[wrong].max(1), kind="stable")][:12]
+        said = [
+            f"{digits.class_names[y[i]]} as {digits.class_names[predicted[i]]}, {p[i].max():.0%}"
+            for i in surest
+        ]
+        assert digits.image_shape is not None
+        drawing = plots.examples(x[surest].reshape(-1, *digits.image_shape), said, "most confidently wrong")
+        pictures.append(run.figure("mistakes", *drawing))
+    return pictures
+
+
+def conclusion(results: list[dict[str, Any]], best: dict[str, Any], count: int) -> str:
+    """What came out, in a sentence or two."""
+    first = first_gradient(results)
+    diverged = [name(r["layers"]) for r in results if np.isnan(r[first]["test"])]
+    if diverged:
+        return f"Training diverged with {', '.join(diverged)}: try a smaller learning rate."
+    how = "backprop written out by hand" if first == "manual" else "jax.grad"
+    scores = ", ".join(f"{r[first]['test']:.1%} with {name(r['layers'])}" for r in results)
+    wrong = round((1 - best[first]["test"]) * count)
+    return (
+        f"Trained by {how}, {scores} of the test digits are right. The net best in validation, "
+        f"{name(best['layers'])}, gets {wrong} of {count} wrong."
+    )
+
+
+def drift_in_words(config: Config, results: list[dict[str, Any]]) -> str:
+    """How far the two trainings went apart, and why."""
+    worst = max(result["drift_params"] for result in results)
+    if worst == 0:
+        return "Each net was trained twice from one seed, and both went through the same parameters, bit for bit."
+    moved = sum(r["manual"]["test"] != r["autodiff"]["test"] for r in results)
+    again = " Run make lab PRECISION=float64 to see it stay small." if config.precision == "float32" else ""
+    return (
+        f"Each net was trained twice from one seed. The two gradients are the same sums taken in different orders, "
+        f"so they differ by {config.precision}'s rounding; training then lets small differences grow, the more "
+        f"so where the loss is nearly 0 and a gradient is little but rounding. In the end a parameter differs by "
+        f"{worst:.1e} at most, and {moved or 'none'} of the {len(results)} test accuracies.{again}"
+    )
+
+
+def table_of(results: list[dict[str, Any]]) -> list[tuple[str, ...]]:
+    """Header and rows of the table of results."""
+    first = first_gradient(results)
+    both = all(gradient in results[0] for gradient in GRADIENTS)
+    table = [
+        (
+            "net",
+            "params",
+            "train",
+            "valid.",
+            "test",
+            *(("autodiff", "|Δparams|", "|Δloss|") if both else ()),
+        )
+    ]
+    for r in results:
+        scores = [f"{r[first][split]:.2%}" for split in ("train", "validation", "test")]
+        drift = (
+            [f"{r['autodiff']['test']:.2%}", f"{r['drift_params']:.1e}", f"{r['drift_loss']:.1e}"]
+            if both
+            else []
+        )
+        table.append((r["net"], f"{r['parameters']:,}", *scores, *drift))
+    return table
+
+
+def first_gradient(results: list[dict[str, Any]]) -> str:
+    """By which gradient the nets shown were trained: by hand, if that was asked for."""
+    return "manual" if "manual" in results[0] else "autodiff"
+
+
+def name(depth: int) -> str:
+    """What a net of that depth is called."""
+    return "1 layer" if depth == 1 else f"{depth} layers"
+
+
+def max_difference(a: Any, b: Any) -> float:
+    """The largest absolute difference between the entries of two trees of arrays."""
+    return max(
+        float(np.abs(x - y).max()) for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True)
+    )
+
+
+def command(config: Config) -> str:
+    """The make command that runs this config again."""
+    changed = {
+        key: value for key, value in vars(config).items() if value != getattr(Config(), key) and key != "out"
+    }
+    words = {
+        key: " ".join(map(str, value)) if isinstance(value, tuple) else value
+        for key, value in changed.items()
+    }
+    return " ".join(["make lab", *(f'{key.upper()}="{value}"' for key, value in words.items())])
+
+
+if __name__ == "__main__":
+    runs.main(Config, run, "1-, 2- and 3-layer perceptrons on handwritten digits, by hand and by autodiff.")

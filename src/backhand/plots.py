@@ -1,0 +1,180 @@
+"""Figures from results: each function draws one panel, small enough to be read on a phone.
+
+They return a `Drawing`: SVG in a light and a dark theme, and in words for those who can't see it. Series
+are told apart by colour and by dash, in colours that colour-blind readers can tell apart (Okabe and Ito, 2008).
+"""
+
+import io
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import matplotlib as mpl
+import numpy as np
+from cycler import cycler
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+
+class Drawing(NamedTuple):
+    """One picture: two SVG texts, and what they show in words."""
+
+    light: str
+    dark: str
+    alt: str
+
+
+BASE = {
+    "font.size": 10,
+    "font.family": "sans-serif",
+    "svg.fonttype": "none",  # text stays text
+    "svg.hashsalt": "backhand",  # the same picture is the same file
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlesize": 11,
+    "axes.titleweight": "bold",
+    "legend.frameon": False,
+    "lines.linewidth": 1.8,
+    "figure.constrained_layout.use": True,
+}
+
+
+def _theme(ink: str, paper: str, colours: str) -> dict[Any, Any]:
+    inks = ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color")
+    papers = ("figure.facecolor", "axes.facecolor", "savefig.facecolor")
+    return {
+        **BASE,
+        **dict.fromkeys(inks, ink),
+        **dict.fromkeys(papers, paper),
+        "axes.prop_cycle": cycler(
+            color=colours.split(), linestyle=["-", "--", "-.", ":", (0, (1, 1)), (0, (5, 1))]
+        ),
+    }
+
+
+THEMES = {
+    "light": _theme("#1c2127", "#fdfdfb", "#0072B2 #D55E00 #009E73 #CC79A7 #E69F00 #56B4E9"),
+    "dark": _theme("#e3e5e8", "#14171a", "#56B4E9 #E69F00 #2FC79A #E59AC4 #F0E442 #5C9BD6"),
+}
+
+
+def draw(panel: Callable[[Axes], None], alt: str, width: float = 4.4, height: float = 3.2) -> Drawing:
+    """Draw a panel in each theme; sizes in inches."""
+    themes = {}
+    for name, theme in THEMES.items():
+        with mpl.rc_context(theme):
+            figure = Figure(figsize=(width, height))
+            panel(figure.add_subplot())
+            file = io.StringIO()
+            figure.savefig(file, format="svg", metadata={"Date": None, "Creator": "backhand"})
+            themes[name] = file.getvalue()
+    return Drawing(**themes, alt=alt)
+
+
+def curves(series: Mapping[str, Sequence[float]], title: str, y_label: str, log: bool = False) -> Drawing:
+    """Named series of one value an epoch; on a logarithmic axis zeros are left out."""
+
+    def panel(axes: Axes) -> None:
+        for label, values in series.items():
+            shown = np.where(np.asarray(values) > 0, values, np.nan) if log else values  # a log axis has no 0
+            axes.plot(range(1, len(values) + 1), shown, label=label)
+        if log:
+            axes.set_yscale("log")
+        axes.set(title=title, xlabel="epoch", ylabel=y_label)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.legend()
+
+    ends = ", ".join(f"{label} {values[-1]:.4g}" for label, values in series.items())
+    return draw(panel, f"Curves. {title} by epoch, in {y_label}; after the last: {ends}.")
+
+
+def weight_pictures(w: np.ndarray, image_shape: tuple[int, int], title: str, most: int = 32) -> Drawing:
+    """The first columns of w (pixels, units) as pictures: what each unit looks for. All share one scale."""
+    pictures = w[:, :most].T.reshape(-1, *image_shape)
+    sheet = _contact_sheet(pictures, columns=8 if len(pictures) > 10 else 5)
+    limit = float(np.nan_to_num(np.abs(pictures)).max())  # a net that diverged has its picture too
+
+    def panel(axes: Axes) -> None:
+        image = axes.imshow(sheet, cmap="RdBu_r", vmin=-limit, vmax=limit, interpolation="nearest")
+        axes.set_title(title)
+        axes.axis("off")
+        axes.figure.colorbar(image, ax=axes, label="weight", shrink=0.7, aspect=30, location="bottom")
+
+    alt = f"Weights as pictures. {title}: {len(pictures)} of {w.shape[1]} units, from {-limit:.2f} to {limit:.2f}."
+    return draw(panel, alt, height=0.9 + 4.4 * sheet.shape[0] / sheet.shape[1])
+
+
+def confusion(true: np.ndarray, predicted: np.ndarray, class_names: Sequence[str], title: str) -> Drawing:
+    """A confusion matrix: rows are what was so, columns what was said. Errors are tinted, the diagonal is not."""
+    counts = np.zeros((len(class_names), len(class_names)), np.int64)
+    np.add.at(counts, (true, predicted), 1)
+    errors = np.where(np.eye(len(counts), dtype=bool), 0, counts)
+
+    def panel(axes: Axes) -> None:
+        axes.imshow(
+            errors,
+            cmap="Oranges",
+            vmin=0,
+            vmax=max(2 * errors.max(), 1),
+            alpha=np.where(errors > 0, 1.0, 0.0),
+        )
+        for (row, column), count in np.ndenumerate(counts):
+            if row == column:
+                axes.text(column, row, str(count), ha="center", va="center", fontsize=9)
+            elif count:  # dark on orange in either theme
+                axes.text(
+                    column,
+                    row,
+                    str(count),
+                    ha="center",
+                    va="center",
+                    fontsize=9,
+                    color="#1c2127",
+                    weight="bold",
+                )
+        axes.set_xticks(range(len(class_names)), class_names)
+        axes.set_yticks(range(len(class_names)), class_names)
+        axes.set(title=title, xlabel="predicted", ylabel="true")
+
+    most = [f"{errors[i, j]} × {class_names[i]} as {class_names[j]}" for i, j in _largest(errors, 3)]
+    alt = f"Confusion matrix. {title}: {errors.sum()} of {counts.sum()} wrong; most often {', '.join(most) or 'none'}."
+    return draw(panel, alt, height=4.2)
+
+
+def examples(pictures: np.ndarray, captions: Sequence[str], title: str, columns: int = 4) -> Drawing:
+    """Pictures (examples, height, width) with ink from 0 to 1, a caption under each."""
+    _, height, width = pictures.shape
+    rows = -(-len(pictures) // columns)
+
+    def panel(axes: Axes) -> None:
+        for i, (picture, caption) in enumerate(zip(pictures, captions, strict=True)):
+            left, top = i % columns * 1.5 * width, i // columns * 1.5 * height
+            extent = (left, left + width, top + height, top)
+            axes.imshow(picture, cmap="gray_r", vmin=0, vmax=1, extent=extent, interpolation="nearest")
+            axes.text(left + width / 2, top + 1.05 * height, caption, ha="center", va="top", fontsize=8)
+        axes.set(
+            title=title, xlim=(-0.25 * width, (1.5 * columns - 0.25) * width), ylim=(1.5 * rows * height, 0)
+        )
+        axes.axis("off")
+
+    alt = f"Pictures. {title}: {'; '.join(captions)}."
+    return draw(panel, alt, height=0.4 + 4.4 * rows / columns)
+
+
+def _largest(counts: np.ndarray, most: int) -> list[tuple[int, int]]:
+    """Where the largest counts above 0 stand, largest first."""
+    order = np.argsort(-counts, axis=None, kind="stable")[:most]
+    return [
+        (int(i), int(j)) for i, j in zip(*np.unravel_index(order, counts.shape), strict=True) if counts[i, j]
+    ]
+
+
+def _contact_sheet(pictures: np.ndarray, columns: int) -> np.ndarray:
+    """Pictures (count, height, width) laid out in rows, a blank pixel between them."""
+    count, height, width = pictures.shape
+    rows = -(-count // columns)
+    sheet = np.full((rows * (height + 1) - 1, columns * (width + 1) - 1), np.nan)
+    for i, picture in enumerate(pictures):
+        top, left = i // columns * (height + 1), i % columns * (width + 1)
+        sheet[top : top + height, left : left + width] = picture
+    return sheet

@@ -1,0 +1,239 @@
+"""A run's folder: what an experiment was asked, what came out, and the receipt that ties the two.
+
+    config.json          every field of the config
+    metrics.jsonl        a line a record, written as it comes
+    params.safetensors   the parameters, by path in their tree
+    figures/             drawn from the files beside it
+    report.html          one page, self-contained
+    receipt.json         seed, versions, device, flags, commit, digests of data and parameters
+
+Files are written under a temporary name and renamed when whole, so that none is ever seen half-written;
+metrics.jsonl grows by whole lines. No clock and no machine gets into any file but the receipt.
+"""
+
+import json
+import math
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, NoReturn, Protocol, TypeVar
+
+import jax
+import numpy as np
+import safetensors.numpy
+import tyro
+
+from backhand import report
+from backhand.digest import sha256
+
+
+class ExperimentConfig(Protocol):
+    """What a run needs of an experiment's config, a frozen dataclass: where to make its folder."""
+
+    @property
+    def out(self) -> Path:
+        """The folder in which the run's own folder is made."""
+
+
+Config = TypeVar("Config", bound=ExperimentConfig)
+
+
+class RefusedError(ValueError):
+    """What was asked for makes no sense with this data; said before any work starts."""
+
+
+class Run:
+    """One run's folder, open for writing. `Run.start` makes it."""
+
+    def __init__(self, folder: Path, receipt: dict[str, Any]) -> None:
+        self.folder = folder
+        self.receipt = receipt
+
+    @classmethod
+    def start(cls, name: str, config: ExperimentConfig) -> "Run":
+        """Make a new folder under `config.out`, named by the time, that no other run shares; write the config.
+
+        Raises OSError where that can't be done.
+        """
+        now = datetime.now(UTC)
+        config.out.mkdir(parents=True, exist_ok=True)
+        folder, count = config.out / f"{now:%Y%m%d-%H%M%S}", 1
+        while True:
+            try:
+                folder.mkdir()
+                break
+            except FileExistsError:
+                count += 1
+                folder = config.out / f"{now:%Y%m%d-%H%M%S}-{count}"
+        fields = {field: _plain(value) for field, value in vars(config).items() if field != "out"}
+        receipt = {"experiment": name, "seed": fields.get("seed"), "config": fields, **_circumstances()}
+        run = cls(folder, receipt | {"started": now.isoformat(timespec="seconds")})
+        run.write_json("config.json", fields)
+        return run
+
+    def write(self, name: str, content: str | bytes) -> Path:
+        """Write a file of the run, whole or not at all."""
+        path = self.folder / name
+        path.parent.mkdir(exist_ok=True)
+        temporary = path.with_name(path.name + ".partial")
+        with temporary.open("wb") as file:
+            file.write(content.encode() if isinstance(content, str) else content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+        return path
+
+    def write_json(self, name: str, content: Any) -> Path:
+        """Write a JSON file of the run."""
+        return self.write(name, json.dumps(_plain(content), indent=2, ensure_ascii=False) + "\n")
+
+    def log(self, **record: Any) -> None:
+        """Add a line to metrics.jsonl. NaN and infinities, which JSON lacks, become null."""
+        with (self.folder / "metrics.jsonl").open("a", encoding="utf-8") as file:
+            file.write(json.dumps(_plain(record)) + "\n")
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """The records of metrics.jsonl, with NaN where it has null."""
+        path = self.folder / "metrics.jsonl"
+        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+        return [_numbers(json.loads(line)) for line in lines]
+
+    def save_params(self, params: Any) -> None:
+        """Write a tree of parameters to params.safetensors, and its digest to the receipt."""
+        arrays = named_arrays(params)
+        self.save_arrays("params.safetensors", arrays)
+        self.receipt["params_sha256"] = sha256(arrays)
+
+    def save_arrays(self, name: str, arrays: Mapping[str, np.ndarray]) -> Path:
+        """Write named arrays to a safetensors file of the run."""
+        contiguous = {key: np.ascontiguousarray(a) for key, a in arrays.items()}
+        return self.write(name, safetensors.numpy.save(contiguous))
+
+    def arrays(self, name: str) -> dict[str, np.ndarray]:
+        """The named arrays of a safetensors file of the run."""
+        return dict(safetensors.numpy.load_file(self.folder / name))
+
+    def figure(self, stem: str, light: str, dark: str, alt: str) -> str:
+        """Keep a picture, in its light theme, under figures/; return it for the report."""
+        self.write(f"figures/{stem}.svg", light)
+        return report.figure(light, dark, alt)
+
+    def read_json(self, name: str) -> Any:
+        """What a JSON file of the run holds, with NaN where it has null."""
+        return _numbers(json.loads((self.folder / name).read_text(encoding="utf-8")))
+
+    def facts(self) -> list[tuple[str, str]]:
+        """The receipt so far, a pair of words a line, for a reader."""
+
+        def words(value: Any) -> str:
+            if isinstance(value, Mapping):
+                return ", ".join(f"{key} {words(v)}" for key, v in value.items())
+            return " ".join(map(words, value)) if isinstance(value, list | tuple) else str(value)
+
+        return [(key.replace("_", " "), words(value)) for key, value in self.receipt.items()]
+
+    def finish(self, outcome: str, seconds: float) -> None:
+        """Write the receipt."""
+        ended = datetime.now(UTC).isoformat(timespec="seconds")
+        self.write_json(
+            "receipt.json", self.receipt | {"ended": ended, "seconds": round(seconds, 3), "outcome": outcome}
+        )
+
+
+def named_arrays(tree: Any) -> dict[str, np.ndarray]:
+    """A tree's arrays by their path in it: {"0.w": …, "0.b": …} for serial(linear(…))."""
+    leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
+    return {jax.tree_util.keystr(path, simple=True, separator="."): np.asarray(leaf) for path, leaf in leaves}
+
+
+def main(config_type: type[Config], experiment: Callable[[Config, Run], None], description: str) -> None:
+    """An experiment's command line: flags to config, a run folder, the experiment, the receipt.
+
+    A config that makes no sense, or a folder that can't be written, ends it with a message and status 2
+    before anything has run, and leaves no folder; Ctrl-C with status 130, after saying what was kept.
+    """
+    name = Path(sys.argv[0]).stem
+    config = tyro.cli(config_type, prog=f"python {sys.argv[0]}", description=description)
+    try:
+        run = Run.start(name, config)
+    except OSError as error:
+        _fail(f"{name}: --out {config.out} can't be written: {error.strerror or error}")
+    start = time.monotonic()
+    try:
+        experiment(config, run)
+    except RefusedError as error:
+        shutil.rmtree(run.folder)
+        _fail(f"{name}: {error}")
+    except KeyboardInterrupt:
+        run.finish("interrupted", time.monotonic() - start)
+        print(f"\n{name}: interrupted; what was finished is kept in {run.folder}", file=sys.stderr)
+        sys.exit(130)
+    except BaseException:
+        run.finish("failed", time.monotonic() - start)
+        raise
+    run.finish("finished", time.monotonic() - start)
+
+
+def _fail(message: str) -> NoReturn:
+    print(message, file=sys.stderr)
+    sys.exit(2)
+
+
+def _circumstances() -> dict[str, Any]:
+    devices = jax.devices()
+    return {
+        "flags": sys.argv[1:],
+        "versions": {"python": platform.python_version()}
+        | {package: version(package) for package in ("backhand", "jax", "jaxlib", "numpy", "optax")},
+        "platform": platform.platform(),
+        "device": {"platform": devices[0].platform, "kind": devices[0].device_kind, "count": len(devices)},
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        **_commit(),
+    }
+
+
+def _commit() -> dict[str, Any]:
+    """The commit of the experiment's file, and whether the tree has changes: None where git can't say."""
+
+    def git(*args: str) -> str | None:
+        command = ["git", "-C", str(Path(sys.argv[0]).resolve().parent), *args]
+        try:
+            return subprocess.run(
+                command, capture_output=True, text=True, check=True, timeout=10
+            ).stdout.strip()
+        except (OSError, subprocess.SubprocessError):
+            return None
+
+    status = git("status", "--porcelain")
+    return {"commit": git("rev-parse", "HEAD"), "dirty": None if status is None else bool(status)}
+
+
+def _numbers(value: Any) -> Any:
+    """What `_plain` wrote, with NaN for null."""
+    if isinstance(value, dict):
+        return {key: _numbers(v) for key, v in value.items()}
+    if isinstance(value, list):
+        return [_numbers(v) for v in value]
+    return math.nan if value is None else value
+
+
+def _plain(value: Any) -> Any:
+    """The value in JSON's terms, which has null for NaN and infinity."""
+    if isinstance(value, Mapping):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple | np.ndarray):
+        return [_plain(v) for v in value]
+    if isinstance(value, np.generic):
+        return _plain(value.item())
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

@@ -1,0 +1,170 @@
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from backhand import runs
+from experiments import lab
+
+ROOT = Path(__file__).parents[2]
+
+
+def small(tmp_path, **changes) -> lab.Config:
+    return lab.Config(**{"hidden": (16, 8), "epochs": 2, "out": tmp_path} | changes)
+
+
+def carry_out(config: lab.Config) -> runs.Run:
+    run = runs.Run.start("lab", config)
+    lab.run(config, run)
+    return run
+
+
+@pytest.fixture(scope="module")
+def both(tmp_path_factory):
+    return carry_out(small(tmp_path_factory.mktemp("lab")))
+
+
+def test_three_depths_by_both_gradients(both):
+    results = both.read_json("results.json")
+    assert [(r["layers"], r["net"], r["parameters"]) for r in results] == [
+        (1, "64-10", 650),
+        (2, "64-16-10", 1210),
+        (3, "64-16-8-10", 1266),
+    ]
+    for result in results:
+        assert result["manual"]["test"] > 0.3  # it has begun to learn
+        assert 0 <= result["drift_params"] < 1e-5
+
+
+def test_every_epoch_is_logged(both):
+    records = both.metrics()
+    assert len(records) == 3 * 2 * 2
+    for record in records:
+        assert {"epoch", "loss", "accuracy", "val_loss", "val_accuracy"} <= record.keys()
+        assert len(record["max_w"]) == record["layers"]
+        assert ("drift_params" in record) == (record["gradient"] == "autodiff")
+
+
+def test_the_run_folder_is_whole(both):
+    assert {p.name for p in both.folder.iterdir()} == {
+        "config.json",
+        "metrics.jsonl",
+        "results.json",
+        "params.safetensors",
+        "test-probabilities.safetensors",
+        "figures",
+        "report.html",
+    }
+    assert both.arrays("params.safetensors")["3 layers.2.w"].shape == (16, 8)
+    p = both.arrays("test-probabilities.safetensors")["2 layers"]
+    assert p.shape == (360, 10)
+    np.testing.assert_allclose(p.sum(1), 1, rtol=1e-5)
+
+
+def test_the_report_has_every_picture_and_number(both):
+    html = (both.folder / "report.html").read_text()
+    figures = {p.stem for p in (both.folder / "figures").iterdir()}
+    kinds = ("loss", "accuracy", "max-w", "drift", "weights")
+    assert figures == {f"{kind}-{depth}" for kind in kinds for depth in (1, 2, 3)} | {"confusion", "mistakes"}
+    assert html.count("<img") == len(figures)
+    assert len(re.findall(r'alt="[^"]{20,}"', html)) == len(figures)
+    for result in both.read_json("results.json"):
+        assert f"{result['manual']['test']:.2%}" in html
+    assert both.receipt["params_sha256"] in html
+    assert both.receipt["data_sha256"] in html
+
+
+def test_float64_keeps_the_two_together(tmp_path):
+    """The bar: after 20 epochs on real digits max |Δparams| ≤ 1e-9, for all three depths of the default nets."""
+    run = carry_out(lab.Config(precision="float64", epochs=20, out=tmp_path))
+    for result in run.read_json("results.json"):
+        assert 0 < result["drift_params"] <= 1e-9
+        assert result["manual"] == result["autodiff"]
+
+
+def test_one_gradient_and_the_lessons_loss(tmp_path, capsys):
+    chosen = {"gradient": "autodiff", "loss": "cross_entropy", "activation": "tanh", "optimizer": "momentum"}
+    run = carry_out(small(tmp_path, hidden=(8,), learning_rate=0.1, **chosen))
+    results = run.read_json("results.json")
+    assert [sorted(r) for r in results] == [["autodiff", "layers", "net", "parameters"]] * 2
+    assert "By hand and by autodiff" not in (run.folder / "report.html").read_text()
+    table = [
+        line for line in capsys.readouterr().out.splitlines() if not line.startswith(("report", "parameters"))
+    ]
+    assert len(table) > 4
+    assert max(map(len, table)) <= 100
+
+
+def test_training_that_diverges_is_said(tmp_path):
+    run = carry_out(small(tmp_path, optimizer="sgd", learning_rate=1e10, gradient="manual"))
+    assert "Training diverged with" in (run.folder / "report.html").read_text()
+
+
+def test_interrupted_it_reports_on_what_is_done(tmp_path, monkeypatch):
+    train = lab.train
+
+    def interrupted(config, run, digits, depth):
+        if depth == 2:
+            raise KeyboardInterrupt
+        return train(config, run, digits, depth)
+
+    monkeypatch.setattr(lab, "train", interrupted)
+    config = small(tmp_path)
+    run = runs.Run.start("lab", config)
+    with pytest.raises(KeyboardInterrupt):
+        lab.run(config, run)
+    assert len(run.read_json("results.json")) == 1
+    assert "1 layer" in (run.folder / "report.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "says"),
+    [
+        ("hidden", (16, 0), "hidden should be at least 1, got 0"),
+        ("learning_rate", 0.0, "learning_rate should be above 0, got 0.0"),
+        ("learning_rate", -1.0, "got -1.0"),
+        ("learning_rate", float("nan"), "learning_rate should be finite, got nan"),
+        ("batch_size", 0, "batch_size should be at least 1, got 0"),
+        ("epochs", 0, "epochs should be at least 1, got 0"),
+        ("seed", -1, "seed should be at least 0, got -1"),
+        ("seed", 2**32, "seed should be below"),
+    ],
+)
+def test_a_config_that_makes_no_sense(field, value, says):
+    with pytest.raises(ValueError, match=says):
+        lab.Config(**{field: value})
+
+
+def test_a_batch_larger_than_the_data(tmp_path):
+    with pytest.raises(runs.RefusedError, match="at most 1257, all training digits, got 5000"):
+        carry_out(small(tmp_path, batch_size=5000))
+
+
+def test_the_command_that_repeats_it(tmp_path):
+    assert lab.command(lab.Config()) == "make lab"
+    assert lab.command(small(tmp_path, seed=4)) == 'make lab HIDDEN="16 8" EPOCHS="2" SEED="4"'
+
+
+def test_the_same_command_twice_in_fresh_processes(tmp_path):
+    """The bar: equal digests of the parameters, and equal metrics, byte for byte."""
+    command = [
+        sys.executable,
+        "experiments/lab.py",
+        "--hidden",
+        "16",
+        "--epochs",
+        "3",
+        "--gradient",
+        "manual",
+    ]
+    for name in "ab":
+        subprocess.run([*command, "--out", str(tmp_path / name)], cwd=ROOT, check=True, capture_output=True)
+    (a,), (b,) = ((tmp_path / name).iterdir() for name in "ab")
+    digests = [json.loads((run / "receipt.json").read_text())["params_sha256"] for run in (a, b)]
+    assert digests[0] == digests[1]
+    for name in ("metrics.jsonl", "results.json", "params.safetensors"):
+        assert (a / name).read_bytes() == (b / name).read_bytes()

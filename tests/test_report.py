@@ -1,0 +1,74 @@
+import base64
+import re
+from html.parser import HTMLParser
+
+from backhand import report
+
+
+class Tags(HTMLParser):
+    """Every tag opened is closed, in order."""
+
+    def __init__(self):
+        super().__init__()
+        self.open, self.seen = [], []
+
+    def handle_starttag(self, tag, attrs):
+        self.seen.append((tag, dict(attrs)))
+        if tag not in {"meta", "link", "img", "source"}:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+def parse(html: str) -> Tags:
+    tags = Tags()
+    tags.feed(html)
+    assert not tags.open
+    return tags
+
+
+def test_a_page_is_whole_and_needs_nothing_else():
+    picture = report.figure("<svg>light</svg>", "<svg>dark</svg>", "a picture")
+    pieces = [
+        report.heading("h"),
+        report.paragraph("p", lead=True),
+        report.figures(picture),
+        report.code("c"),
+        report.details("more", report.table(["a", "b"], [("x", 1)])),
+    ]
+    html = report.page("Title", *pieces)
+    tags = parse(html)
+    assert not re.findall(r'(?:src|href|srcset)="(?!data:)', html)
+    names = [tag for tag, _ in tags.seen]
+    assert names.count("h1") == names.count("h2") == names.count("img") == 1
+    assert ("meta", {"name": "viewport", "content": "width=device-width, initial-scale=1"}) in tags.seen
+    assert "prefers-color-scheme: dark" in html
+
+
+def test_both_themes_of_a_figure_are_in_it():
+    html = report.figure("<svg>light</svg>", "<svg>dark</svg>", "a picture")
+    pictures = [base64.b64decode(data).decode() for data in re.findall(r"base64,([^\"]+)", html)]
+    assert pictures == ["<svg>dark</svg>", "<svg>light</svg>"]
+    assert 'alt="a picture"' in html
+
+
+def test_text_is_escaped_everywhere():
+    evil = '<script>"&'
+    for piece in (
+        report.page(evil),
+        report.heading(evil),
+        report.paragraph(evil),
+        report.code(evil),
+        report.details(evil),
+        report.table([evil], [[evil]]),
+        report.figure("", "", evil),
+    ):
+        assert "<script>" not in piece
+        assert "&lt;script&gt;" in piece
+
+
+def test_numbers_are_set_as_numbers():
+    html = report.table(["net", "score", "note"], [("64-10", "98%", "good"), ("9", "−1", "2 bad")])
+    assert '<th>net</th><th class="number">score</th><th>note</th>' in html
+    assert '<td>64-10</td><td class="number">98%</td><td>good</td>' in html

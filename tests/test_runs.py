@@ -1,0 +1,152 @@
+import json
+import math
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from backhand import Linear, runs
+from backhand.digest import sha256
+
+
+@dataclass(frozen=True)
+class Config:
+    out: Path
+    seed: int = 3
+    hidden: tuple[int, ...] = (4, 2)
+
+
+@pytest.fixture
+def run(tmp_path):
+    return runs.Run.start("toy", Config(tmp_path / "runs" / "toy"))
+
+
+def test_start_makes_a_folder_and_writes_the_config(run, tmp_path):
+    assert run.folder.parent == tmp_path / "runs" / "toy"
+    assert json.loads((run.folder / "config.json").read_text()) == {"seed": 3, "hidden": [4, 2]}
+
+
+def test_two_runs_never_share_a_folder(tmp_path):
+    folders = {runs.Run.start("toy", Config(tmp_path)).folder for _ in range(5)}
+    assert len(folders) == 5
+
+
+def test_metrics_come_back_as_they_were(run):
+    assert run.metrics() == []
+    run.log(epoch=1, loss=0.5, max_w=[1.0, np.float32(2.0)])
+    run.log(epoch=2, loss=math.nan, max_w=[math.inf, 1.0])
+    first, second = run.metrics()
+    assert first == {"epoch": 1, "loss": 0.5, "max_w": [1.0, 2.0]}
+    assert math.isnan(second["loss"])
+    assert math.isnan(second["max_w"][0])
+    for line in (run.folder / "metrics.jsonl").read_text().splitlines():
+        json.loads(line, parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
+
+
+def test_params_by_path_and_digest(run):
+    w, b = np.arange(6, dtype=np.float32).reshape(2, 3), np.zeros(3, np.float32)
+    run.save_params({"net": (Linear(w.T.copy().T, b), ())})
+    arrays = run.arrays("params.safetensors")
+    assert list(arrays) == ["net.0.b", "net.0.w"]
+    np.testing.assert_array_equal(arrays["net.0.w"], w)
+    assert run.receipt["params_sha256"] == sha256(arrays)
+
+
+def test_writing_is_whole_or_not_at_all(run, monkeypatch):
+    run.write("a.txt", "first")
+    monkeypatch.setattr("os.fsync", lambda fd: (_ for _ in ()).throw(OSError("disk full")))
+    with pytest.raises(OSError, match="disk full"):
+        run.write("a.txt", "second")
+    assert (run.folder / "a.txt").read_text() == "first"
+
+
+def test_the_receipt_says_how_and_not_where(run):
+    run.finish("finished", 1.23456)
+    text = (run.folder / "receipt.json").read_text()
+    receipt = json.loads(text)
+    assert receipt["experiment"] == "toy"
+    assert receipt["seed"] == 3
+    assert receipt["config"] == {"seed": 3, "hidden": [4, 2]}
+    assert {"python", "jax", "jaxlib", "numpy", "optax", "backhand"} <= receipt["versions"].keys()
+    assert receipt["device"]["count"] >= 1
+    assert receipt["outcome"] == "finished"
+    assert receipt["seconds"] == 1.235
+    assert str(Path.home()) not in text
+    assert str(run.folder.parent) not in text
+
+
+def experiment(tmp_path, monkeypatch, body, *flags):
+    monkeypatch.setattr(sys, "argv", ["toy.py", "--out", str(tmp_path / "out"), *flags])
+    runs.main(Config, body, "a toy")
+
+
+def outcomes(tmp_path):
+    return [json.loads(p.read_text())["outcome"] for p in (tmp_path / "out").glob("*/receipt.json")]
+
+
+def test_main_runs_and_leaves_a_receipt(tmp_path, monkeypatch):
+    seen = []
+    experiment(
+        tmp_path,
+        monkeypatch,
+        lambda config, run: seen.append(config),
+        "--seed",
+        "7",
+        "--hidden",
+        "5",
+        "6",
+        "7",
+    )
+    assert seen == [Config(tmp_path / "out", 7, (5, 6, 7))]
+    assert outcomes(tmp_path) == ["finished"]
+
+
+def test_main_keeps_what_was_finished(tmp_path, monkeypatch, capsys):
+    def body(config, run):
+        run.log(epoch=1)
+        raise KeyboardInterrupt
+
+    with pytest.raises(SystemExit) as stop:
+        experiment(tmp_path, monkeypatch, body)
+    assert stop.value.code == 130
+    assert "toy: interrupted; what was finished is kept in" in capsys.readouterr().err
+    assert outcomes(tmp_path) == ["interrupted"]
+    assert len(list((tmp_path / "out").glob("*/metrics.jsonl"))) == 1
+
+
+def test_main_refuses_and_leaves_nothing(tmp_path, monkeypatch, capsys):
+    def body(config, run):
+        raise runs.RefusedError("batch_size should be at most 5, got 9")
+
+    with pytest.raises(SystemExit) as stop:
+        experiment(tmp_path, monkeypatch, body)
+    assert stop.value.code == 2
+    assert capsys.readouterr().err == "toy: batch_size should be at most 5, got 9\n"
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_main_shows_a_bug_whole(tmp_path, monkeypatch):
+    def body(config, run):
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        experiment(tmp_path, monkeypatch, body)
+    assert outcomes(tmp_path) == ["failed"]
+
+
+def test_a_folder_that_cannot_be_made(tmp_path, monkeypatch, capsys):
+    (tmp_path / "out").write_text("a file is in the way")
+    with pytest.raises(SystemExit) as stop:
+        experiment(tmp_path, monkeypatch, lambda config, run: pytest.fail("it ran"))
+    assert stop.value.code == 2
+    assert "can't be written: File exists" in capsys.readouterr().err
+
+
+def test_a_wrong_flag(tmp_path, monkeypatch, capsys):
+    with pytest.raises(SystemExit) as stop:
+        experiment(tmp_path, monkeypatch, lambda config, run: pytest.fail("it ran"), "--sead", "7")
+    assert stop.value.code == 2
+    assert "--seed" in capsys.readouterr().err  # what was meant
+    assert not (tmp_path / "out").exists()
