@@ -329,7 +329,7 @@ def drift_in_words(config: Config, results: list[dict[str, Any]]) -> str:
         f"Each net was trained twice from one seed. The two gradients are the same sums taken in different orders, "
         f"so they differ by {config.precision}'s rounding; training then lets small differences grow, the more "
         f"so where the loss is nearly 0 and a gradient is little but rounding. In the end a parameter differs by "
-        f"{worst:.1e} at most, and {moved or 'none'} of the {len(results)} test accuracies.{again}"
+        f"{worst:.2g} at most, and {moved or 'none'} of the {len(results)} test accuracies.{again}"
     )
 
 
