@@ -2,17 +2,19 @@
 # Every target makes .venv itself when it is missing or stale.
 
 PYTHON ?= python3
-# cpu, or a build of jax for an accelerator: cuda13, tpu.
-ACCELERATOR ?= cpu
-
 VENV := .venv
+# cpu, or a build of jax for an accelerator: cuda13, tpu. What was installed last stays.
+ACCELERATOR ?= $(or $(patsubst $(VENV)/installed-%,%,$(firstword $(wildcard $(VENV)/installed-*))),cpu)
+ifeq ($(filter $(ACCELERATOR),cpu cuda13 tpu),)
+$(error ACCELERATOR should be cpu, cuda13 or tpu, got $(ACCELERATOR))
+endif
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed-$(ACCELERATOR)
 UV := $(shell command -v uv 2>/dev/null)
 
 # What a user sets on make's command line becomes a flag of the experiment:
 # make lab SEED=3 HIDDEN="64 32" runs lab.py --seed 3 --hidden 64 32.
-settings := $(foreach v,$(filter-out ACCELERATOR PYTHON UV,$(.VARIABLES)),$(if $(filter command,$(origin $(v))),$(v)))
+settings := $(foreach v,$(filter-out ACCELERATOR PYTHON UV VENV,$(.VARIABLES)),$(if $(filter command,$(origin $(v))),$(v)))
 flags = $(foreach v,$(sort $(settings)),--$(shell printf %s '$(v)' | tr 'A-Z_' 'a-z-') $($(v)))
 
 .DEFAULT_GOAL := help

@@ -8,6 +8,23 @@ import numpy as np
 
 from backhand import Layer, Loss
 
+# What could differentiate for us. No backward may name it, and no step by hand may call it.
+AUTODIFF = [
+    *(
+        "grad",
+        "value_and_grad",
+        "vjp",
+        "jvp",
+        "linearize",
+        "linear_transpose",
+        "jacfwd",
+        "jacrev",
+        "jacobian",
+        "hessian",
+    ),
+    *("custom_vjp", "custom_jvp", "custom_gradient", "custom_transpose"),
+]
+
 RTOL = 1e-12  # of the norm, against jax.vjp in float64
 DIFFERENCES_RTOL = 1e-6  # against central differences
 

@@ -1,4 +1,5 @@
 import io
+import math
 import sys
 
 import jax
@@ -23,6 +24,8 @@ from backhand import (
     tanh,
 )
 from tests.oracle import same_bits
+
+fit_module = sys.modules["backhand.fit"]  # backhand.fit itself is the function
 
 NET = serial(linear(8), tanh, linear(2))
 LOSS = softmax_cross_entropy
@@ -103,6 +106,19 @@ def test_early_stopping_returns_the_best():
     assert evaluate(NET, LOSS, state.params, *VALIDATION)["loss"] == min(history["val_loss"])
 
 
+def test_early_stopping_is_not_held_by_nan(monkeypatch):
+    losses = iter([math.nan, 0.5, 0.4, 0.3, 0.35, 0.36, 0.37])
+    real = fit_module.score
+
+    def score(*args):
+        return real(*args) | ({"loss": next(losses)} if len(args[3]) == 20 else {})  # of the validation set
+
+    monkeypatch.setattr(fit_module, "score", score)
+    state, history = run(epochs=7, patience=2)
+    assert history["val_loss"][1:] == [0.5, 0.4, 0.3, 0.35, 0.36]
+    assert state.step == 4 * 5  # of the fourth epoch
+
+
 def test_on_epoch_sees_each_epoch():
     seen = []
     _, history = run(on_epoch=lambda state, scores: seen.append((int(state.step), scores)))
@@ -128,6 +144,10 @@ def test_progress_on_a_terminal(monkeypatch):
     assert terminal.getvalue().endswith("\r\x1b[K")  # the line is taken away again
 
 
+def by_example(prediction, target):
+    return prediction[:, 0]
+
+
 def bad(name, value, error, says):
     return pytest.param(name, value, error, says, id=f"{name}: {says}")
 
@@ -141,6 +161,27 @@ def poisoned(value):
 @pytest.mark.parametrize(
     ("name", "value", "error", "says"),
     [
+        bad(
+            "state",
+            init_state(jax.random.key(0), NET, optax.sgd(0.1), X),
+            ValueError,
+            "made with one optimizer",
+        ),
+        bad("step", 3, TypeError, "step should be a function, got 3"),
+        bad("on_epoch", 3, TypeError, "on_epoch should be a function, got 3"),
+        bad("metrics", accuracy, TypeError, r"a list of named functions such as \[accuracy\]"),
+        bad(
+            "metrics",
+            [accuracy, accuracy],
+            ValueError,
+            "names of their own, other than loss, got accuracy, accuracy",
+        ),
+        bad(
+            "metrics",
+            [by_example],
+            ValueError,
+            r"metric by_example should give one number, got shape \(80,\)",
+        ),
         bad("state", "state", TypeError, "should be a TrainState, from init_state, got str"),
         bad("net", linear, TypeError, "should be a Layer"),
         bad("loss", "mse", TypeError, "should be a Loss such as softmax_cross_entropy, got 'mse'"),
@@ -169,14 +210,14 @@ def poisoned(value):
             "train",
             (X[:, :1], Y),
             ValueError,
-            r"train x of shape \(100, 1\) .* does not fit the state's params",
+            r"train x of shape \(100, 1\) does not suit the state's params",
         ),
         bad("train", (X.tolist(), Y), TypeError, "train x should be an array, got list"),
         bad("validation", (X[:, :1], Y), ValueError, r"rows like train x's \(2,\), got \(1,\)"),
         bad("validation", (X, Y + 5), ValueError, "labels from 0 to 1"),
         bad("validation", (X * np.nan, Y), ValueError, "validation x should be finite"),
         bad(
-            "net", serial(linear(8), tanh), ValueError, "train x of shape .* does not fit the state's params"
+            "net", serial(linear(8), tanh), ValueError, "train x of shape .* does not suit the state's params"
         ),
         bad(
             "loss",
@@ -190,7 +231,7 @@ def poisoned(value):
 def test_bad_input_is_refused_before_the_first_step(name, value, error, says):
     steps = []
     with pytest.raises(error, match=says):
-        run(**{name: value}, on_epoch=lambda *args: steps.append(args))
+        run(**{"on_epoch": lambda *args: steps.append(args), name: value})
     assert not steps
 
 

@@ -28,7 +28,7 @@ from backhand import (
     squared_error,
     tanh,
 )
-from tests.oracle import RTOL, assert_same_form, norm, normal_like
+from tests.oracle import AUTODIFF, RTOL, assert_same_form, norm, normal_like
 
 LABELS = jnp.asarray(np.random.default_rng(0).integers(0, 10, 32))
 NETS = {
@@ -72,25 +72,13 @@ def test_manual_equals_autodiff(name):
     assert norm(difference) <= RTOL * norm(wanted)
 
 
-FORBIDDEN = [
-    "grad",
-    "value_and_grad",
-    "vjp",
-    "jvp",
-    "linearize",
-    "jacfwd",
-    "jacrev",
-    "custom_vjp",
-    "custom_jvp",
-]
-
-
 def test_a_step_by_hand_is_traced_without_autodiff(monkeypatch):
     def forbidden(*args, **kwargs):
         raise AssertionError("a step by hand asked for autodiff")
 
-    for name in FORBIDDEN:
-        monkeypatch.setattr(jax, name, forbidden)
+    for name in AUTODIFF:
+        if hasattr(jax, name):
+            monkeypatch.setattr(jax, name, forbidden)
     x = normal_like(jnp.zeros((32, 6)), 0)
     optimizer = optax.adam(1e-3)
     for net, loss, y in NETS.values():

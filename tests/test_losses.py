@@ -103,6 +103,30 @@ def test_fused_losses_are_stable(dtype):
     np.testing.assert_allclose(logistic.backward(residuals), [[0.5], [0]], rtol=1e-6)
 
 
+@pytest.mark.parametrize("z", [10.0, 15.0, 20.0, 80.0])
+def test_logistic_keeps_its_digits(z):
+    loss, residuals = logistic.forward(jnp.full((1, 1), z, jnp.float32), jnp.array([1]))
+    np.testing.assert_allclose(loss, np.log1p(np.exp(-z)), rtol=1e-6)
+    np.testing.assert_allclose(logistic.backward(residuals), [[-1 / (1 + np.exp(z))]], rtol=1e-6)
+
+
+def test_half_precision_does_not_overflow_over_many_examples():
+    n = 60_000
+    logits, labels = jnp.zeros((n, 10), jnp.float16), jnp.zeros(n, jnp.int32)
+    assert softmax_cross_entropy.forward(logits, labels)[0] == pytest.approx(np.log(10), rel=1e-3)
+    assert squared_error.forward(logits + 2, logits)[0] == pytest.approx(40, rel=1e-3)
+    assert huber().forward(logits + 2, logits)[0] == pytest.approx(15, rel=1e-3)
+
+
+@pytest.mark.parametrize("loss", [cross_entropy, softmax_cross_entropy])
+def test_small_label_dtypes_do_not_wrap(loss):
+    p = jnp.full((2, 300), 1 / 300, jnp.float32)
+    gradients = [
+        loss.backward(loss.forward(p, jnp.array([0, 5], dtype))[1]) for dtype in (jnp.uint8, jnp.int32)
+    ]
+    np.testing.assert_array_equal(*gradients)
+
+
 def test_a_probability_of_zero_costs_the_most_and_teaches_nothing():
     loss, residuals = cross_entropy.forward(jnp.asarray([[0.0, 1.0]], jnp.float32), jnp.array([0]))
     np.testing.assert_allclose(loss, -np.log(np.finfo(np.float32).tiny), rtol=1e-6)
@@ -127,6 +151,7 @@ def test_gradients_keep_the_dtype(dtype):
     ]:
         got, residuals = loss.forward(*args)
         assert got.dtype == loss.backward(residuals).dtype == dtype
+    assert huber(np.float32(1)).forward(p, p)[0].dtype == dtype
 
 
 f32 = np.float32

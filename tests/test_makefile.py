@@ -43,6 +43,12 @@ def test_an_accelerator_has_its_own_stamp():
     assert "touch .venv/installed-cuda13" in recipe
 
 
+def test_an_unknown_accelerator():
+    with pytest.raises(subprocess.CalledProcessError) as error:
+        make("--dry-run", "install", "ACCELERATOR=cuda")
+    assert "ACCELERATOR should be cpu, cuda13 or tpu, got cuda" in error.value.stderr
+
+
 def test_requirements_pin_every_package_by_hash():
     text = (ROOT / "requirements.txt").read_text()
     packages = [line for line in text.splitlines() if line and not line.startswith((" ", "#"))]

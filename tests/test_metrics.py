@@ -32,6 +32,13 @@ def test_nan_is_not_class_0():
     assert jnp.isnan(accuracy(SCORES.at[3].set(jnp.nan), 0 * LABELS))
 
 
+def test_a_label_does_not_wrap_and_a_share_does_not_round_to_more_than_one():
+    scores = jnp.zeros((1, 300)).at[0, 256].set(1.0)
+    assert accuracy(scores, jnp.array([0], jnp.uint8)) == 0
+    assert accuracy(jnp.zeros((60_000, 2), jnp.float16), jnp.zeros(60_000, jnp.int32)) == 1
+    assert accuracy(jnp.array([[1, 0], [0, 1]]), jnp.array([0, 0])) == 0.5
+
+
 def test_r2_of_several_outputs_and_of_the_mean():
     y = jnp.array([[0.0, 10.0], [2.0, 30.0]])
     assert r2(y, y) == 1

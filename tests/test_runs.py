@@ -101,6 +101,9 @@ def test_main_runs_and_leaves_a_receipt(tmp_path, monkeypatch):
     )
     assert seen == [Config(tmp_path / "out", 7, (5, 6, 7))]
     assert outcomes(tmp_path) == ["finished"]
+    (receipt,) = (tmp_path / "out").glob("*/receipt.json")
+    assert json.loads(receipt.read_text())["flags"] == ["--seed", "7", "--hidden", "5", "6", "7"]
+    assert str(tmp_path) not in receipt.read_text()
 
 
 def test_main_keeps_what_was_finished(tmp_path, monkeypatch, capsys):

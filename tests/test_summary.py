@@ -1,5 +1,6 @@
 import jax
 import jax.numpy as jnp
+import pytest
 
 from backhand import linear, parallel, relu, residual, serial, summary, tanh
 
@@ -23,6 +24,13 @@ def test_counts_shapes_and_bytes():
     ]
     assert "      linear(4)" in table  # three combinators deep
     assert len({len(line) for line in table.splitlines()}) == 1
+
+
+def test_bad_input():
+    with pytest.raises(TypeError, match="should be a Layer, got 3"):
+        summary(3, jnp.zeros((1, 3)))
+    with pytest.raises(TypeError, match="x should be an array, got list"):
+        summary(linear(2), [[1.0]])
 
 
 def test_one_layer_and_another_dtype():

@@ -112,15 +112,21 @@ def test_every_example_has_its_turn():
 
 def test_one_compilation():
     x, y = data()
-    step = make_step(manual(NET, LOSS), ADAM)
-    epoch = make_epoch(step, BATCH)
+    traced = []
+
+    def gradient(*args):
+        traced.append(args)  # runs when JAX traces the step, not when the step runs
+        return manual(NET, LOSS)(*args)
+
+    step = make_step(gradient, ADAM)
     state = fresh_state()
     for _ in range(3):
-        state, _ = step(state, x, y)
+        state, _ = step(state, x[:BATCH], y[:BATCH])
+    assert len(traced) == 1
+    epoch = make_epoch(step, BATCH)
     for _ in range(3):
         state, _ = epoch(state, x, y)
-    assert step._cache_size() == 1
-    assert epoch._cache_size() == 1
+    assert len(traced) == 1  # the scan uses the step as it was traced
 
 
 def test_twenty_epochs_by_hand_and_by_autodiff():
@@ -219,6 +225,19 @@ def test_good_optimizers_pass(optimizer):
     init_state(jax.random.key(0), NET, optimizer, np.zeros((2, 5), np.float32))
 
 
+def test_init_state_traced():
+    shape = jax.ShapeDtypeStruct((BATCH, 5), jnp.float32)
+    jitted = jax.jit(lambda key: init_state(key, NET, ADAM, shape))(jax.random.key(0))
+    assert same_bits(jitted.opt_state, fresh_state(jnp.float32).opt_state)
+    like = jax.eval_shape(lambda key: init_state(key, NET, ADAM, shape), jax.random.key(0))
+    assert like.params[0].w.shape == (5, 16)
+
+
+def test_an_optimizer_that_needs_the_loss():
+    with pytest.raises(TypeError, match="optimizer needs more than gradients, state and params"):
+        init_state(jax.random.key(0), NET, optax.lbfgs(), np.zeros((2, 5), np.float32))
+
+
 def test_init_state_under_vmap():
     keys = jax.random.split(jax.random.key(0), 3)
     states = jax.vmap(lambda key: init_state(key, NET, ADAM, jax.ShapeDtypeStruct((BATCH, 5), jnp.float32)))(
@@ -248,9 +267,39 @@ def test_unpaired_data():
         evaluate(NET, LOSS, fresh_state().params, x, y[:-1])
 
 
+@pytest.mark.parametrize(
+    ("x", "error", "says"),
+    [
+        (np.zeros((N, 5)), TypeError, "x is float64, which JAX would silently round to float32"),
+        (np.zeros((N, 5), np.uint8), TypeError, r"got uint8; x.astype\('float32'\) / 255"),
+        ([[0.0] * 5] * N, TypeError, "x should be an array, got list"),
+        (np.zeros((N, 4), np.float32), ValueError, r"shape \(batch, 5\), as its params do, got \(\d+, 4\)"),
+    ],
+)
+def test_bad_data_as_a_user_meets_it(x, error, says):
+    """With x64 off, as JAX comes: for a step, an epoch, and an evaluation."""
+    with jax.enable_x64(False):
+        state = fresh_state(jnp.float32)
+        step = make_step(manual(NET, LOSS), ADAM)
+        y = np.zeros(N, np.int64)
+        for use in (
+            lambda: step(state, x, y),
+            lambda: make_epoch(step, BATCH)(state, x, y),
+            lambda: evaluate(NET, LOSS, state.params, x, y),
+        ):
+            with pytest.raises(error, match=says):
+                use()
+
+
+def test_evaluate_sees_nan():
+    x, y = data()
+    with pytest.raises(ValueError, match=r"x should be finite, .* the first is x\[3, 1\] = nan"):
+        evaluate(NET, LOSS, fresh_state().params, x.at[3, 1].set(jnp.nan), y)
+
+
 def test_evaluate_checks_the_labels():
     x, y = data()
     with pytest.raises(ValueError, match="labels from 0 to 2"):
         evaluate(NET, LOSS, fresh_state().params, x, y + 1)
-    with pytest.raises(ValueError, match="target is empty"):
+    with pytest.raises(ValueError, match="x is empty"):
         evaluate(NET, LOSS, fresh_state().params, x[:0], y[:0])

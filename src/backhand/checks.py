@@ -29,19 +29,21 @@ def positive_integer(caller: str, name: str, value: Any, least: int = 1) -> None
         raise ValueError(f"{caller}: {name} should be at least {least}, got {value}")
 
 
-def finite_number(caller: str, name: str, value: Any) -> None:
-    """Raise unless `value` is a finite real number."""
+def finite_number(caller: str, name: str, value: Any) -> float:
+    """The value as a Python float, which takes on any array's dtype; raise unless it is a finite real number."""
     if not isinstance(value, numbers.Real) or isinstance(value, bool):
         raise TypeError(f"{caller}: {name} should be a number, got {value!r}")
     if not math.isfinite(value):
         raise ValueError(f"{caller}: {name} should be finite, got {value}")
+    return float(value)
 
 
-def positive_number(caller: str, name: str, value: Any) -> None:
-    """Raise unless `value` is a finite number above 0."""
+def positive_number(caller: str, name: str, value: Any) -> float:
+    """The value as a Python float; raise unless it is a finite number above 0."""
     finite_number(caller, name, value)
     if value <= 0:
         raise ValueError(f"{caller}: {name} should be above 0, got {value}")
+    return float(value)
 
 
 def layers(caller: str, candidates: Sequence[Any], at_least: int = 0) -> None:
@@ -66,13 +68,15 @@ def summands(caller: str, names: Sequence[str], terms: Sequence[Any]) -> None:
         raise ValueError(f"{caller}: what is summed should have one shape, but {got}")
 
 
-def matrix(caller: str, x: Any) -> None:
-    """Raise unless x is, or stands for, a floating-point (batch, features) matrix."""
+def matrix(caller: str, x: Any, inputs: int | None = None) -> None:
+    """Raise unless x is, or stands for, a floating-point (batch, inputs) matrix."""
     array("x", x, caller)
     if len(x.shape) != 2:
         raise ValueError(
             f"{caller}: x should have shape (batch, inputs), got {x.shape}; x.reshape(len(x), -1) makes rows of it"
         )
+    if inputs is not None and x.shape[1] != inputs:
+        raise ValueError(f"{caller}: x should have shape (batch, {inputs}), as its params do, got {x.shape}")
     floating("x", x, caller)
 
 
@@ -206,6 +210,13 @@ def probabilities(caller: str, prediction: Any) -> None:
         )
 
 
+def same_tree(caller: str, name: str, got: Any, wanted: Any) -> None:
+    """Raise unless two trees have one structure, and their leaves the same shapes and dtypes."""
+    forms = [jax.tree.map(lambda leaf: f"{leaf.dtype}{list(leaf.shape)}", tree) for tree in (got, wanted)]
+    if forms[0] != forms[1]:
+        raise ValueError(f"{caller}: {name} should have the form {forms[1]}, got {forms[0]}")
+
+
 def key(caller: str, candidate: Any) -> None:
     """Raise unless the candidate is one typed PRNG key."""
     if not (isinstance(candidate, jax.Array) and jnp.issubdtype(candidate.dtype, jax.dtypes.prng_key)):
@@ -235,7 +246,13 @@ def optimizer(caller: str, candidate: Any, params: Any) -> None:
             updates, _ = candidate.update(gradients, candidate.init(zeros), zeros)
         return jax.tree.leaves(updates)
 
-    down, up = (sum(float(u.sum()) for u in move(gradient)) for gradient in (1.0, -1.0))
+    with jax.ensure_compile_time_eval():  # also where init_state itself is being traced
+        try:
+            down, up = (sum(float(u.sum()) for u in move(gradient)) for gradient in (1.0, -1.0))
+        except TypeError as error:
+            raise TypeError(
+                f"{caller}: optimizer needs more than gradients, state and params: {error}"
+            ) from error
     if not math.isfinite(down) or not math.isfinite(up) or down > up:
         raise ValueError(
             f"{caller}: optimizer should go downhill, but where every gradient is +1 it moves the parameters by "
@@ -244,8 +261,11 @@ def optimizer(caller: str, candidate: Any, params: Any) -> None:
         )
 
 
-def paired(caller: str, x: Any, y: Any) -> None:
-    """Raise unless x and y have as many examples."""
+def batch(caller: str, x: Any, y: Any) -> None:
+    """Raise unless x is a floating array, and y an array with as many examples."""
+    array("x", x, caller)
+    array("y", y, caller)
+    floating("x", x, caller)
     if x.shape[0] != y.shape[0]:
         raise ValueError(f"{caller}: x and y should have as many examples, got x {x.shape} and y {y.shape}")
 

@@ -1,5 +1,6 @@
 """The shell around training: checks before it, progress during it, a history after it."""
 
+import math
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -11,7 +12,7 @@ import jax.numpy as jnp
 from backhand import checks
 from backhand.layer import Layer
 from backhand.losses import Loss
-from backhand.training import Metric, Step, TrainState, evaluate, make_epoch
+from backhand.training import Metric, Step, TrainState, make_epoch, score
 
 History: TypeAlias = dict[str, list[float]]
 
@@ -42,7 +43,7 @@ def fit(
       validation: (x, y) to score too after each epoch, never to train on.
       metrics: what to score beside the loss, such as `[accuracy]`.
       patience: stop once the validation loss has not improved for so many epochs, and return the state
-        with the best one. None trains to the end and returns the last.
+        with the best one, or the last if none was finite. None trains to the end and returns the last.
       on_epoch: called after each epoch with the state and that epoch's scores, "epoch" (from 1) among
         them. The state's arrays are used up by the next epoch: copy what is to be kept.
 
@@ -53,35 +54,35 @@ def fit(
     A progress line is shown on stderr while that is a terminal. Everything is checked before the first
     step; raises TypeError or ValueError that says what was got and what was expected.
     """
-    _check(state, step, train, net, loss, epochs, batch_size, validation, metrics, patience)
+    _check(state, step, train, net, loss, epochs, batch_size, validation, metrics, patience, on_epoch)
     splits = {"": train} if validation is None else {"": train, "val_": validation}
     splits = jax.device_put(splits)
     epoch = make_epoch(step, batch_size)
     state = jax.tree.map(jnp.copy, state)  # the epoch uses up the state it is given
     history: History = {}
-    best, best_epoch = state, 0
+    best, best_epoch, best_loss = None, 0, math.inf
     progress = _Progress(epochs)
     try:
         for number in range(1, epochs + 1):
             state, _ = epoch(state, *splits[""])
             scores = {
-                prefix + name: score
+                prefix + name: value
                 for prefix, (x, y) in splits.items()
-                for name, score in evaluate(net, loss, state.params, x, y, metrics).items()
+                for name, value in score(net, loss, state.params, x, y, metrics).items()
             }
-            for name, score in scores.items():
-                history.setdefault(name, []).append(score)
+            for name, value in scores.items():
+                history.setdefault(name, []).append(value)
             progress.show(number, scores)
             if on_epoch is not None:
                 on_epoch(state, {"epoch": number, **scores})
             if patience is not None:
-                if best_epoch == 0 or scores["val_loss"] < history["val_loss"][best_epoch - 1]:
-                    best, best_epoch = jax.tree.map(jnp.copy, state), number
+                if scores["val_loss"] < best_loss:  # never of NaN
+                    best, best_epoch, best_loss = jax.tree.map(jnp.copy, state), number, scores["val_loss"]
                 if number - best_epoch >= patience:
                     break
     finally:
         progress.clear()
-    return (state if patience is None else best), history
+    return (state if best is None else best), history
 
 
 def _check(
@@ -95,18 +96,32 @@ def _check(
     validation: Any,
     metrics: Any,
     patience: Any,
+    on_epoch: Any,
 ) -> None:
     if not isinstance(state, TrainState):
         raise TypeError(f"fit: state should be a TrainState, from init_state, got {type(state).__name__}")
     checks.layers("fit", [net])
     if not isinstance(loss, Loss):
         raise TypeError(f"fit: loss should be a Loss such as softmax_cross_entropy, got {loss!r}")
+    for name, function in {"step": step, "on_epoch": on_epoch}.items():
+        if not callable(function) and not (name == "on_epoch" and function is None):
+            raise TypeError(f"fit: {name} should be a function, got {function!r}")
     checks.positive_integer("fit", "epochs", epochs)
     checks.positive_integer("fit", "batch_size", batch_size)
     if patience is not None:
         checks.positive_integer("fit", "patience", patience)
         if validation is None:
             raise ValueError("fit: patience watches the validation loss, and there is no validation set")
+    if not isinstance(metrics, list | tuple) or not all(hasattr(metric, "__name__") for metric in metrics):
+        raise TypeError(
+            f"fit: metrics should be a list of named functions such as [accuracy], got {metrics!r}"
+        )
+    names = ["loss", *(metric.__name__ for metric in metrics)]
+    if len(set(names)) < len(names):
+        raise ValueError(
+            f"fit: metrics should have names of their own, other than loss, got {', '.join(names[1:])}"
+        )
+
     for name, split in {"train": train, "validation": validation}.items():
         if split is None and name == "validation":
             continue
@@ -115,7 +130,7 @@ def _check(
         x, y = split
         checks.examples(f"{name} x", x, "fit")
         checks.array(f"{name} y", y, "fit")
-        checks.paired(f"fit: {name}", x, y)
+        checks.batch(f"fit: {name}", x, y)
         if x.shape[1:] != train[0].shape[1:]:
             raise ValueError(
                 f"fit: validation x should have rows like train x's {train[0].shape[1:]}, got {x.shape[1:]}"
@@ -124,15 +139,23 @@ def _check(
             prediction = jax.eval_shape(net.apply, state.params, jax.ShapeDtypeStruct(x.shape, x.dtype))
         except (TypeError, ValueError) as error:
             raise ValueError(
-                f"fit: {name} x of shape {x.shape} and dtype {x.dtype} does not fit the state's params: {error}"
+                f"fit: {name} x of shape {x.shape} does not suit the state's params: {error}"
             ) from error
         loss.check(prediction, y)  # all the targets
         loss.check(net.apply(state.params, x[:batch_size]), y[:batch_size])  # some predictions
         for metric in metrics:
-            jax.eval_shape(metric, prediction, y)
+            if (shape := jax.eval_shape(metric, prediction, y).shape) != ():
+                raise ValueError(f"fit: metric {metric.__name__} should give one number, got shape {shape}")
+
     x, y = train
     checks.batches("fit", len(x), batch_size)
-    jax.eval_shape(step, state, x[:batch_size], y[:batch_size])
+    try:
+        after, _ = jax.eval_shape(step, state, x[:batch_size], y[:batch_size])
+    except (AttributeError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"fit: step can't be taken from this state; were both made with one optimizer? {error}"
+        ) from error
+    checks.same_tree("fit", "the state after a step", after, state)
 
 
 class _Progress:

@@ -43,7 +43,7 @@ def _squared_error() -> Loss:
     def forward(prediction: Any, target: Any) -> Any:
         check(prediction, target)
         error = prediction - target
-        return (error * error).sum() / len(error), error
+        return (error * error).mean() * (error.size // len(error)), error
 
     def backward(error: Any) -> Any:
         return 2 * error / len(error)
@@ -64,7 +64,7 @@ def _absolute_error() -> Loss:
     def forward(prediction: Any, target: Any) -> Any:
         check(prediction, target)
         error = prediction - target
-        return jnp.abs(error).sum() / len(error), jnp.sign(error)
+        return jnp.abs(error).mean() * (error.size // len(error)), jnp.sign(error)
 
     def backward(sign: Any) -> Any:
         return sign / len(sign)
@@ -78,7 +78,7 @@ def huber(delta: float = 1.0) -> Loss:
     h'(e) is e, clipped to ±δ: a squared error for small errors, an absolute one for large. It keeps just
     that. ŷ and y (N, outputs) or (N,), alike and floating. Raises ValueError unless delta is positive.
     """
-    checks.positive_number("huber", "delta", delta)
+    delta = checks.positive_number("huber", "delta", delta)
 
     def check(prediction: Any, target: Any) -> None:
         checks.same_form(f"huber({delta})", prediction, target)
@@ -88,7 +88,7 @@ def huber(delta: float = 1.0) -> Loss:
         error = prediction - target
         clipped = jnp.clip(error, -delta, delta)
         # With c the clipped error, c (e − c/2) is e²/2 inside and δ (|e| − δ/2) outside.
-        return (clipped * (error - clipped / 2)).sum() / len(error), clipped
+        return (clipped * (error - clipped / 2)).mean() * (error.size // len(error)), clipped
 
     def backward(clipped: Any) -> Any:
         return clipped / len(clipped)
@@ -97,10 +97,14 @@ def huber(delta: float = 1.0) -> Loss:
 
 
 def _logistic() -> Loss:
-    """Logistic loss of one logit z: L = 1/N Σ log(1 + e^z) − y z, with y in {0, 1}; ∂L/∂z = (σ(z) − y)/N.
+    """Logistic loss of one logit z, with labels y in {0, 1} (Cox, 1958).
 
-    The cross-entropy of p = σ(z): −log p where y = 1, −log(1 − p) where y = 0, in a form that nothing
-    overflows. z (N, 1), as `linear(1)` gives it; y (N,) of integers. Keeps z and y (Cox, 1958).
+    The cross-entropy of p = σ(z): −log p where y = 1, −log(1 − p) where y = 0. Both are log(1 + e^(sz)), with
+    s = −1 where y = 1 and s = 1 where y = 0, a form that neither overflows nor cancels:
+
+        L = 1/N Σ_n log(1 + exp(s_n z_n))      ∂L/∂z = s σ(s z)/N, which is (σ(z) − y)/N
+
+    z (N, 1), as `linear(1)` gives it; y (N,) of integers. Keeps z and s.
     """
 
     def check(prediction: Any, target: Any) -> None:
@@ -108,13 +112,12 @@ def _logistic() -> Loss:
 
     def forward(prediction: Any, target: Any) -> Any:
         check(prediction, target)
-        y = target[:, None].astype(prediction.dtype)
-        loss = jnp.logaddexp(prediction, 0) - y * prediction
-        return loss.sum() / len(loss), (prediction, y)
+        s = 1 - 2 * target[:, None].astype(prediction.dtype)
+        return jnp.logaddexp(s * prediction, 0).mean(), (prediction, s)
 
     def backward(residuals: Any) -> Any:
-        logit, y = residuals
-        return (jax.nn.sigmoid(logit) - y) / len(logit)
+        logit, s = residuals
+        return s * jax.nn.sigmoid(s * logit) / len(logit)
 
     return Loss(forward, backward, check)
 
@@ -136,15 +139,16 @@ def _cross_entropy() -> Loss:
 
     def forward(prediction: Any, target: Any) -> Any:
         check(prediction, target)
-        p = jnp.take_along_axis(prediction, target[:, None], axis=1)
+        label = target.astype(jnp.int32)  # one_hot, in backward, would wrap in uint8
+        p = jnp.take_along_axis(prediction, label[:, None], axis=1)
         tiny = jnp.finfo(p.dtype).tiny
-        return -jnp.log(jnp.where(p > tiny, p, tiny)).sum() / len(p), (prediction, target)
+        return -jnp.log(jnp.where(p > tiny, p, tiny)).mean(), (prediction, label)
 
     def backward(residuals: Any) -> Any:
-        p, target = residuals
+        p, label = residuals
         # The divisor is safe also where the slope is not used: 0/0 would be NaN.
         slope = jnp.where(p > jnp.finfo(p.dtype).tiny, -1 / jnp.where(p > 0, p, 1), 0) / len(p)
-        return slope * jax.nn.one_hot(target, p.shape[1], dtype=p.dtype)
+        return slope * jax.nn.one_hot(label, p.shape[1], dtype=p.dtype)
 
     return Loss(forward, backward, check)
 
@@ -165,16 +169,17 @@ def _softmax_cross_entropy() -> Loss:
 
     def forward(prediction: Any, target: Any) -> Any:
         check(prediction, target)
+        label = target.astype(jnp.int32)  # one_hot, in backward, would wrap in uint8
         z = prediction - prediction.max(1, keepdims=True)
         exp_z = jnp.exp(z)
         total = exp_z.sum(1, keepdims=True)
-        loss = jnp.log(total) - jnp.take_along_axis(z, target[:, None], axis=1)
+        loss = jnp.log(total) - jnp.take_along_axis(z, label[:, None], axis=1)
         # p is kept, not log p: XLA would fuse an exp into each place that reads the gradient, and do it anew.
-        return loss.sum() / len(loss), (exp_z / total, target)
+        return loss.mean(), (exp_z / total, label)
 
     def backward(residuals: Any) -> Any:
-        p, target = residuals
-        return (p - jax.nn.one_hot(target, p.shape[1], dtype=p.dtype)) / len(p)
+        p, label = residuals
+        return (p - jax.nn.one_hot(label, p.shape[1], dtype=p.dtype)) / len(p)
 
     return Loss(forward, backward, check)
 

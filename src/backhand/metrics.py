@@ -22,8 +22,9 @@ def accuracy(prediction: Any, target: Any) -> Any:
     columns = 1 if len(prediction.shape) == 2 and prediction.shape[1] == 1 else None
     checks.labels("accuracy", prediction, target, classes=2 if columns else None, columns=columns)
     predicted = prediction[:, 0] > 0 if columns else prediction.argmax(1)
-    right = (predicted.astype(target.dtype) == target).mean(dtype=prediction.dtype)
-    return jnp.where(jnp.isnan(prediction).any(), jnp.nan, right)
+    right = predicted.astype(jnp.int32) == target.astype(jnp.int32)
+    share = right.mean(dtype=jnp.float32)  # half precision can't count to N
+    return jnp.where(jnp.isnan(prediction).any(), jnp.nan, share)
 
 
 def zero_one(prediction: Any, target: Any) -> Any:

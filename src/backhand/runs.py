@@ -8,7 +8,8 @@
     receipt.json         seed, versions, device, flags, commit, digests of data and parameters
 
 Files are written under a temporary name and renamed when whole, so that none is ever seen half-written;
-metrics.jsonl grows by whole lines. No clock and no machine gets into any file but the receipt.
+metrics.jsonl grows by whole lines. Clock and machine get into the receipt, and the report that quotes it,
+but into no other file.
 """
 
 import json
@@ -188,8 +189,13 @@ def _fail(message: str) -> NoReturn:
 
 def _circumstances() -> dict[str, Any]:
     devices = jax.devices()
+    flags = [
+        flag
+        for i, flag in enumerate(sys.argv[1:])
+        if "--out" not in (flag, sys.argv[i]) and flag[:6] != "--out="
+    ]
     return {
-        "flags": sys.argv[1:],
+        "flags": flags,  # less --out and its folder: where a run lies is no part of it
         "versions": {"python": platform.python_version()}
         | {package: version(package) for package in ("backhand", "jax", "jaxlib", "numpy", "optax")},
         "platform": platform.platform(),

@@ -4,6 +4,7 @@ from typing import Any
 
 import jax
 
+from backhand import checks
 from backhand.layer import Layer, Params, map_layers
 
 
@@ -11,8 +12,12 @@ def summary(net: Layer, x: Any) -> str:
     """A table of the net's layers with output shapes, parameter counts and bytes, for inputs like x.
 
     x is an array or a ShapeDtypeStruct (batch, …); nothing is computed. What a combinator is made of
-    stands indented below it, and its row holds the totals.
+    stands indented below it, and its row holds the totals. Raises TypeError or ValueError where `net` is
+    not a Layer or x does not suit it.
     """
+    checks.layers("summary", [net])
+    checks.array("x", x, "summary")
+    checks.floating("x", x, "summary")
     names: dict[tuple[int, ...], str] = {}
     params: dict[tuple[int, ...], Params] = {}
     outputs: dict[tuple[int, ...], Any] = {}

@@ -62,13 +62,17 @@ def make_step(gradient: Gradient, optimizer: optax.GradientTransformation) -> St
     """
 
     @jax.jit
-    def step(state: TrainState, x: Any, y: Any) -> tuple[TrainState, Any]:
+    def jitted(state: TrainState, x: Any, y: Any) -> tuple[TrainState, Any]:
         key = jax.random.fold_in(state.key, state.step)
         value, dparams = gradient(state.params, x, y, key)
         with jax.numpy_dtype_promotion("standard"):  # optax mixes its int32 counts with floats
             updates, opt_state = optimizer.update(dparams, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
         return TrainState(params, opt_state, state.step + 1, state.key), value
+
+    def step(state: TrainState, x: Any, y: Any) -> Any:
+        checks.batch("step", x, y)
+        return jitted(state, x, y)
 
     return step
 
@@ -93,14 +97,16 @@ def make_epoch(step: Step, batch_size: int) -> Callable[[TrainState, Any, Any], 
     checks.positive_integer("make_epoch", "batch_size", batch_size)
 
     @partial(jax.jit, donate_argnames="state")
-    def epoch(state: TrainState, x: Any, y: Any) -> tuple[TrainState, Any]:
-        checks.paired("make_epoch", x, y)
-        checks.batches("make_epoch", len(x), batch_size)
-
+    def jitted(state: TrainState, x: Any, y: Any) -> tuple[TrainState, Any]:
         def body(state: TrainState, rows: Any) -> tuple[TrainState, Any]:
             return step(state, x[rows], y[rows])
 
         return jax.lax.scan(body, state, shuffled(state, len(x), batch_size))
+
+    def epoch(state: TrainState, x: Any, y: Any) -> Any:
+        checks.batch("epoch", x, y)
+        checks.batches("epoch", len(x), batch_size)
+        return jitted(state, x, y)
 
     return epoch
 
@@ -117,10 +123,26 @@ def evaluate(
     """The loss and the metrics, by name, of `net.apply` on all of x and y, every example counted once.
 
     Predictions are made `batch_size` rows at a time, to bound memory; loss and metrics then see them all
-    at once, so that a metric need not be a mean. Raises as `loss.check` does.
+    at once, so that a metric need not be a mean. Raises TypeError or ValueError where x is not floating
+    and finite, and as `loss.check` does.
     """
-    checks.paired("evaluate", x, y)
+    checks.layers("evaluate", [net])
+    checks.examples("x", x, "evaluate")
+    checks.batch("evaluate", x, y)
     checks.positive_integer("evaluate", "batch_size", batch_size)
+    return score(net, loss, params, x, y, metrics, batch_size)
+
+
+def score(
+    net: Layer,
+    loss: Loss,
+    params: Params,
+    x: Any,
+    y: Any,
+    metrics: Sequence[Metric] = (),
+    batch_size: int = 1024,
+) -> dict[str, float]:
+    """`evaluate` for x that has been checked: `fit` does that once, not each epoch."""
     starts = range(0, max(len(x), 1), batch_size)
     prediction = jnp.concatenate([_apply(net, params, x[start : start + batch_size]) for start in starts])
     loss.check(prediction, y)

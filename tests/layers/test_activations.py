@@ -75,7 +75,32 @@ def test_finite_at_extremes(layer, dtype):
 def test_the_kink_follows_jax_nn(layer, reference, zero):
     x, dy = jnp.array([[zero]]), jnp.array([[2.0]])
     _, residuals = layer.forward((), x, jax.random.key(0))
-    assert layer.backward((), residuals, dy)[1] == jax.vjp(reference, x)[1](dy)[0]
+    _, dx = layer.backward((), residuals, dy)
+    assert dx == jax.vjp(reference, x)[1](dy)[0]
+    assert dx == jax.vjp(lambda x: layer.apply((), x), x)[1](dy)[0]
+
+
+@layers
+def test_nan_stays_nan(layer):
+    """A broken net must not look like a dead one."""
+    assert jnp.isnan(layer.apply((), jnp.array([[jnp.nan, 1.0]]))[0, 0])
+
+
+def test_tanh_keeps_its_digits_where_it_is_flat():
+    x = jnp.linspace(2, 8, 25, dtype=jnp.float32)[None]
+    y, residuals = tanh.forward((), x, jax.random.key(0))
+    _, dx = tanh.backward((), residuals, jnp.ones_like(y))
+    # All that is left to lose is y's own rounding, half an ulp of 1, next to 1 − y.
+    wide = np.asarray(y, np.float64)
+    np.testing.assert_allclose(dx, 1 - wide**2, rtol=1e-6)
+
+
+@pytest.mark.parametrize("make", [leaky_relu, elu])
+def test_a_numpy_hyperparameter_leaves_the_dtype_alone(make):
+    x = jnp.ones((2, 3), jnp.bfloat16)
+    layer = make(np.float32(0.1))
+    y, residuals = layer.forward((), x, jax.random.key(0))
+    assert y.dtype == layer.backward((), residuals, x)[1].dtype == jnp.bfloat16
 
 
 def test_softmax_sums_to_one_and_takes_minus_infinity():

@@ -84,6 +84,16 @@ def test_bad_input(x, error, says):
         linear(2).init(jax.random.key(0), x)
 
 
+@pytest.mark.parametrize(
+    ("shape", "says"),
+    [((4, 4, 4), r"got \(4, 4, 4\)"), ((4, 5), r"shape \(batch, 4\), as its params do, got \(4, 5\)")],
+)
+def test_input_that_does_not_suit_the_params(shape, says):
+    params = linear(4).init(jax.random.key(0), jnp.zeros((2, 4)))
+    with pytest.raises(ValueError, match=says):
+        linear(4).forward(params, jnp.zeros(shape), jax.random.key(1))
+
+
 def test_float64_is_not_rounded_in_silence():
     with (
         jax.enable_x64(False),

@@ -37,7 +37,7 @@ def linear(features: int, kernel_init: Initializer = glorot, bias_init: Initiali
 
     kernel_init and bias_init are from `jax.nn.initializers`, called with (key, shape, dtype); the dtype
     is that of x. Raises TypeError or ValueError where `features` is not a positive integer, and, from
-    `init`, where x is not a floating-point matrix.
+    `init` and `forward`, where x is not a floating-point matrix, or not as wide as w is high.
     """
     checks.positive_integer("linear", "features", features)
 
@@ -50,6 +50,7 @@ def linear(features: int, kernel_init: Initializer = glorot, bias_init: Initiali
 
     def forward(params: Linear, x: Any) -> Any:
         w, b = params
+        checks.matrix(f"linear({features})", x, inputs=len(w))
         y = x @ w
         return y + jnp.broadcast_to(b, y.shape), x  # (batch, features)
 

@@ -19,7 +19,7 @@ def _relu() -> Layer:
     """
 
     def forward(x: Any) -> Any:
-        return jnp.where(x > 0, x, 0), x > 0
+        return jnp.where(x <= 0, 0, x), x > 0  # so written, NaN stays NaN
 
     def backward(on: Any, dy: Any) -> Any:
         return jnp.where(on, dy, 0)
@@ -32,7 +32,7 @@ def leaky_relu(slope: float = 0.01) -> Layer:
 
     The slope keeps a gradient where relu would be dead (Maas et al., 2013). Raises ValueError unless it is finite.
     """
-    checks.finite_number("leaky_relu", "slope", slope)
+    slope = checks.finite_number("leaky_relu", "slope", slope)
 
     def forward(x: Any) -> Any:
         return jnp.where(x >= 0, x, slope * x), x >= 0
@@ -49,14 +49,14 @@ def elu(alpha: float = 1.0) -> Layer:
     For α = 1 the slope has no jump (Clevert et al., 2016). α eˣ = y + α too, but far below 0 that sum
     cancels, and x is alive anyway: it is the layer before's output. Raises ValueError unless α is finite.
     """
-    checks.finite_number("elu", "alpha", alpha)
+    alpha = checks.finite_number("elu", "alpha", alpha)
 
     def forward(x: Any) -> Any:
         # The branch that is not taken must not overflow: its infinity times 0 would be NaN.
-        return jnp.where(x > 0, x, alpha * jnp.expm1(jnp.minimum(x, 0))), x
+        return jnp.where(x > 0, x, alpha * jnp.expm1(jnp.where(x > 0, 0, x))), x
 
     def backward(x: Any, dy: Any) -> Any:
-        return jnp.where(x > 0, dy, dy * alpha * jnp.exp(jnp.minimum(x, 0)))
+        return jnp.where(x > 0, dy, dy * alpha * jnp.exp(jnp.where(x > 0, 0, x)))
 
     return parameterless(f"elu({alpha})", forward, backward)
 
