@@ -141,9 +141,9 @@ def train(
         "parameters": sum(leaf.size for leaf in jax.tree.leaves(start.params)),
     }
     if config.gradient == "both":
-        batch = [a[: config.batch_size] for a in splits["train"]]
+        x, y = (a[: config.batch_size] for a in splits["train"])
         by_hand, by_autodiff = (
-            gradient(net, loss)(start.params, *batch, jax.random.key(config.seed))[1]
+            gradient(net, loss)(start.params, x, y, jax.random.key(config.seed))[1]
             for gradient in GRADIENTS.values()
         )
         result["gradient_difference"] = relative_difference(by_hand, by_autodiff)
