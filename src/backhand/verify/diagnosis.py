@@ -89,7 +89,7 @@ def transposed(e: Evidence) -> str | None:
 
 def zeroed(e: Evidence) -> str | None:
     """Nothing came back at all."""
-    if e.got.size and not e.got.any() and e.expected.any():
+    if e.expected.any() and np.linalg.norm(e.got) <= 1e-9 * np.linalg.norm(e.expected):
         return f"{e.label} is 0 everywhere: its gradient was never computed, or was thrown away"
     return None
 

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from backhand.verify.subjects import Arguments, Leaves, Subject, flatten_with_path
+from backhand.verify.subjects import Arguments, Leaves, Subject, flatten
 
 
 def by_vjp(subject: Subject, arguments: Arguments, dy: Any) -> tuple[Any, list[Any]]:
@@ -57,8 +57,7 @@ def normal_like(tree: Any, rng: np.random.Generator, scale: float = 1.0) -> Any:
 
 def one_hot_like(tree: Any, rng: np.random.Generator) -> Any:
     """A tree of zeros with a single 1: the cotangent that asks for one row of the Jacobian."""
-    flat, treedef = flatten_with_path(tree)
-    leaves = [leaf for _, leaf in flat]
+    leaves, treedef = flatten(tree)
     sizes = np.array([leaf.size for leaf in leaves])
     position = int(rng.integers(sizes.sum()))
     number = int(np.searchsorted(sizes.cumsum(), position, side="right"))

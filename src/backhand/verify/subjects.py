@@ -214,6 +214,11 @@ def flatten_with_path(tree: Any) -> tuple[list[tuple[Any, Any]], Any]:
     return jax.tree_util.tree_flatten_with_path(tree)
 
 
+def flatten(tree: Any) -> tuple[list[Any], Any]:
+    """The leaves and the structure."""
+    return jax.tree.flatten(tree)
+
+
 def is_floating(leaf: Any) -> bool:
     """Whether a leaf is a floating-point array or number, to be differentiated by."""
     return jnp.issubdtype(jnp.result_type(leaf), jnp.floating) if not _is_key(leaf) else False
