@@ -135,8 +135,8 @@ def in_words(results: dict[str, Any]) -> str:
     missed = {checker: results["mutants"] - results["killed"][checker] for checker in CHECKERS}
     return (
         f"Of {results['mutants']} wrong backward passes check_backward let {missed[OURS]} pass, "
-        f"jax.test_util.check_grads {missed[JAX]} and chex.assert_numerical_grads {missed[CHEX]}. On {results['rules']} "
-        f"right ones they raised {results['false_alarms'][OURS]}, {results['false_alarms'][JAX]} and "
+        f"jax.test_util.check_grads {missed[JAX]} and chex.assert_numerical_grads {missed[CHEX]}. "
+        f"On {results['rules']} right ones they raised {results['false_alarms'][OURS]}, {results['false_alarms'][JAX]} and "
         f"{results['false_alarms'][CHEX]} false alarms. Of the mistakes that our diagnosis lists it named "
         f"{results['named'] / max(results['listed'], 1):.1%}."
     )
