@@ -1,0 +1,1 @@
+"""Is a backward pass right? The checks, and what they find."""
