@@ -29,6 +29,7 @@ MAY_IMPORT = {
     "fit": {"layer", "losses", "training", "checks"},
     "data": {"digest"},
     "runs": {"digest", "report"},
+    "timing": set(),
     "report": set(),
     "plots": set(),
 }
