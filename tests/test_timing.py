@@ -11,18 +11,24 @@ def test_contestants_take_turns():
     def contestant(name, seconds):
         return lambda: order.append(name) or time.sleep(seconds)
 
-    contestants = {"quick": contestant("quick", 0), "slow": contestant("slow", 2e-3)}
-    times = interleaved(contestants, 8, np.random.default_rng(0), least=0)
-    assert {name: len(seconds) for name, seconds in times.items()} == {"quick": 8, "slow": 8}
-    assert ratio(times["slow"], times["quick"])["low"] > 1
-    counted = order[8:]  # the first four of each are not
-    rounds = {tuple(counted[i : i + 2]) for i in range(0, 16, 2)}
-    assert rounds == {("quick", "slow"), ("slow", "quick")}
+    contests = {
+        "a": {"quick": contestant("a quick", 0), "slow": contestant("a slow", 2e-3)},
+        "b": {"only": contestant("b", 0)},
+    }
+    times = interleaved(contests, 8, np.random.default_rng(0), least=1e-9)
+    assert {contest: {n: len(t) for n, t in ts.items()} for contest, ts in times.items()} == {
+        "a": {"quick": 8, "slow": 8},
+        "b": {"only": 8},
+    }
+    assert ratio(times["a"]["slow"], times["a"]["quick"])["low"] > 1
+    counted = order[3 * 4 :]  # the first four calls of each are not
+    rounds = {tuple(counted[i : i + 3]) for i in range(0, 24, 3)}
+    assert rounds == {("a quick", "a slow", "b"), ("a slow", "a quick", "b")}
 
 
 def test_what_is_quick_is_called_often():
     calls = []
-    interleaved({"quick": lambda: calls.append(time.sleep(1e-4))}, 1, np.random.default_rng(0), least=2e-3)
+    interleaved({"": {"": lambda: calls.append(time.sleep(1e-4))}}, 1, np.random.default_rng(0), least=2e-2)
     assert len(calls) > 4 + 4
 
 

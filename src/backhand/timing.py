@@ -10,28 +10,37 @@ import numpy as np
 
 
 def interleaved(
-    contestants: Mapping[str, Callable[[], Any]], rounds: int, rng: np.random.Generator, least: float = 2e-3
-) -> dict[str, list[float]]:
-    """Seconds a call of each contestant, by name, once a round, each round in an order drawn anew.
+    contests: Mapping[str, Mapping[str, Callable[[], Any]]],
+    rounds: int,
+    rng: np.random.Generator,
+    least: float = 1e-3,
+) -> dict[str, dict[str, list[float]]]:
+    """Seconds a call, one number a round, of each contestant in each contest: {contest: {contestant: seconds}}.
 
-    A measurement is a mean over as many calls as take `least` seconds, so that the clock's grain is lost in it.
+    Every round holds every contest, and its contestants one after the other in an order drawn anew: what disturbs
+    the machine for some seconds then disturbs a few rounds of each contest, and not the whole of one. A number is
+    the mean over as many calls as take the quickest of a contest `least` seconds, above the clock's grain.
     The first calls, with their compilation, are not counted.
     """
 
-    def seconds(name: str, calls: int) -> float:
+    def seconds(call: Callable[[], Any], calls: int) -> float:
         start = time.perf_counter()
         for _ in range(calls):
-            jax.block_until_ready(contestants[name]())
+            jax.block_until_ready(call())
         return (time.perf_counter() - start) / calls
 
-    calls = 1
-    for name in contestants:
-        seconds(name, 1)
-        calls = max(calls, math.ceil(least / seconds(name, 3)))
-    times: dict[str, list[float]] = {name: [] for name in contestants}
+    calls = {}
+    for contest, contestants in contests.items():
+        for call in contestants.values():
+            seconds(call, 1)
+        calls[contest] = max(math.ceil(least / seconds(call, 3)) for call in contestants.values())
+    times: dict[str, dict[str, list[float]]] = {
+        contest: {name: [] for name in contestants} for contest, contestants in contests.items()
+    }
     for _ in range(rounds):
-        for name in rng.permutation(list(contestants)):
-            times[str(name)].append(seconds(str(name), calls))
+        for contest, contestants in contests.items():
+            for name in map(str, rng.permutation(list(contestants))):
+                times[contest][name].append(seconds(contestants[name], calls[contest]))
     return times
 
 
