@@ -161,11 +161,12 @@ def test_integers_get_no_gradient():
         lambda key, x: jnp.ones((5, 3)), lambda table, x: (table[x], x), backward, "embedding"
     )
     table, rows = normal_like(jnp.zeros((5, 3)), 0), jnp.array([0, 3, 3])
-    got, wanted = (
+    got, jitted, wanted = (
         jax.grad(lambda table, f=f: (f(table, rows) ** 2).sum())(table)
-        for f in (as_custom_vjp(layer), layer.apply)
+        for f in (as_custom_vjp(layer), jax.jit(as_custom_vjp(layer)), layer.apply)
     )
     assert_close(got, wanted)
+    assert_close(jitted, wanted)
 
 
 def test_a_step_inside_a_flax_net():

@@ -64,9 +64,9 @@ def reads_key(layer: Layer, params: Any, x: Any, key: Any) -> bool:
     return bool(read)
 
 
-# JAX itself refuses the forward mode of a custom_vjp function, but does not say why. We do it first: every
-# input passes through the identity, whose derivative is a primitive that can be transposed, which is all that
-# reverse mode asks of it, and that raises where forward mode would evaluate it.
+# JAX itself refuses the forward mode of a custom_vjp function, but does not say why. We get there first (but for
+# jacfwd of a jitted f): every input passes through the identity, whose derivative is a primitive that can be
+# transposed, which is all that reverse mode asks of it, and that raises where forward mode would evaluate it.
 
 
 @jax.custom_jvp

@@ -29,9 +29,7 @@ def _gelu() -> Layer:
 
     def backward(x: Any, dy: Any) -> Any:
         z = -x / math.sqrt(2)
-        density = jnp.exp(-(z * z)) / math.sqrt(
-            2 * math.pi
-        )  # erfc has this e^(−z²), too: XLA computes it once
+        density = jnp.exp(-(z * z)) / math.sqrt(2 * math.pi)  # so written, XLA shares e^(−z²) with erfc
         return dy * (gate(x) + x * density)
 
     return parameterless("gelu", forward, backward)
