@@ -18,7 +18,7 @@ settings := $(foreach v,$(filter-out ACCELERATOR PYTHON UV VENV,$(.VARIABLES)),$
 flags = $(foreach v,$(sort $(settings)),--$(shell printf %s '$(v)' | tr 'A-Z_' 'a-z-') $($(v)))
 
 .DEFAULT_GOAL := help
-.PHONY: help install lab bench mutants test lint types check clean
+.PHONY: help install lab bench costs mutants test lint types check clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,6 +33,9 @@ lab: $(INSTALLED) ## 1-, 2- and 3-layer perceptrons on handwritten digits, by ha
 
 bench: $(INSTALLED) ## time the library against autodiff and against a raw JAX loop
 	@$(BIN)/python experiments/bench.py $(flags)
+
+costs: $(INSTALLED) ## what each layer costs by hand and by autodiff: memory, FLOPs, time
+	@$(BIN)/python experiments/costs.py $(flags)
 
 mutants: $(INSTALLED) ## wrong backward passes against check_backward, check_grads and chex (minutes)
 	@$(BIN)/python experiments/mutants.py $(flags)

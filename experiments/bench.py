@@ -23,6 +23,7 @@ import backhand as bh
 from backhand import runs
 from backhand.checks import positive_integer
 from backhand.gradients import Gradient
+from backhand.timing import ratio
 
 INPUTS, CLASSES = 784, 10
 
@@ -171,14 +172,6 @@ def raw_loop(optimizer: optax.GradientTransformation, batch_size: int) -> Callab
         return (*carry, key), values
 
     return epoch
-
-
-def ratio(a: list[float], b: list[float], resamples: int = 10_000) -> dict[str, float]:
-    """The median of a/b over the rounds, with a 95 % interval by bootstrap (Efron, 1979)."""
-    ratios = np.asarray(a) / np.asarray(b)
-    draws = np.random.default_rng(0).choice(ratios, (resamples, len(ratios)))
-    low, high = np.quantile(np.median(draws, axis=1), (0.025, 0.975))
-    return {"median": float(np.median(ratios)), "low": float(low), "high": float(high)}
 
 
 def print_table(config: Config, results: dict[str, Any]) -> None:

@@ -1,5 +1,6 @@
 """Neural networks in JAX, backprop by hand."""
 
+from backhand.bridge import as_custom_vjp
 from backhand.combinators import parallel, residual, serial
 from backhand.fit import fit
 from backhand.gradients import autodiff, manual
@@ -40,6 +41,7 @@ __all__ = [
     "TrainState",
     "absolute_error",
     "accuracy",
+    "as_custom_vjp",
     "autodiff",
     "cross_entropy",
     "deterministic",

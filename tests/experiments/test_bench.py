@@ -42,14 +42,6 @@ def test_the_raw_training_is_the_same_maths():
         np.testing.assert_allclose(a, b, atol=1e-6)
 
 
-def test_ratio():
-    r = bench.ratio([2.0, 4.0, 6.0], [1.0, 2.0, 3.0])
-    assert r == {"median": 2.0, "low": 2.0, "high": 2.0}
-    rng = np.random.default_rng(1)
-    noisy = bench.ratio(list(rng.normal(1.1, 0.05, 30)), [1.0] * 30)
-    assert noisy["low"] < 1.1 < noisy["high"] < noisy["low"] + 0.1
-
-
 @pytest.mark.parametrize(
     ("field", "value"), [("hidden", (0, 4)), ("rounds", 1), ("batch_size", 0), ("examples", 100)]
 )

@@ -28,7 +28,8 @@ def _gelu() -> Layer:
         return x * gate(x), x
 
     def backward(x: Any, dy: Any) -> Any:
-        density = jnp.exp(-x * x / 2) / math.sqrt(2 * math.pi)
+        z = -x / math.sqrt(2)
+        density = jnp.exp(-(z * z)) / math.sqrt(2 * math.pi)  # so written, XLA shares e^(−z²) with erfc
         return dy * (gate(x) + x * density)
 
     return parameterless("gelu", forward, backward)
@@ -37,14 +38,15 @@ def _gelu() -> Layer:
 def _silu() -> Layer:
     """The sigmoid linear unit, or swish, y = x σ(x), elementwise, with σ(x) = 1/(1 + e⁻ˣ).
 
-    dy/dx = σ(x) (1 + x (1 − σ(x))), and 1 − σ(x) = σ(−x). Keeps x. (Elfwing et al., 2018; Ramachandran et al., 2017.)
+    dy/dx = σ(x) (1 + x (1 − σ(x))). Keeps x. (Elfwing et al., 2018; Ramachandran et al., 2017.)
     """
 
     def forward(x: Any) -> Any:
         return x * jax.nn.sigmoid(x), x
 
     def backward(x: Any, dy: Any) -> Any:
-        return dy * jax.nn.sigmoid(x) * (1 + x * jax.nn.sigmoid(-x))
+        gate = jax.nn.sigmoid(x)
+        return dy * gate * (1 + x * (1 - gate))
 
     return parameterless("silu", forward, backward)
 
