@@ -1,8 +1,15 @@
 """JAX at its strictest, so that what it would let pass in silence fails here."""
 
+from pathlib import Path
+
 import jax
 
 jax.config.update("jax_enable_x64", True)  # a dtype left to default shows itself as float64
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_debug_key_reuse", True)
+
+# What was compiled once need not be compiled again: not by the other worker, nor the next time.
+jax.config.update("jax_compilation_cache_dir", str(Path(__file__).parents[1] / ".pytest_cache" / "jax"))
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)

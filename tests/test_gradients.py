@@ -29,7 +29,7 @@ from backhand import (
     tanh,
 )
 from backhand.verify import assert_no_autodiff
-from tests.oracle import RTOL, assert_same_form, norm, normal_like
+from tests.trees import RTOL, assert_same_form, norm, normal_like
 
 LABELS = jnp.asarray(np.random.default_rng(0).integers(0, 10, 32))
 NETS = {

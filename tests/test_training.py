@@ -21,7 +21,7 @@ from backhand import (
     tanh,
 )
 from backhand.training import shuffled
-from tests.oracle import normal_like, same_bits
+from tests.trees import normal_like, same_bits
 
 NET = serial(linear(16), tanh, linear(8), relu, linear(3))
 LOSS = softmax_cross_entropy

@@ -5,7 +5,7 @@ import pytest
 
 from backhand import he, linear, manual, relu, runs, serial, softmax_cross_entropy
 from experiments import bench
-from tests.oracle import normal_like
+from tests.trees import normal_like
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import pytest
 from backhand import Layer, linear, runs, serial, softmax_cross_entropy, tanh
 from backhand.layer import parameterless
 from experiments import costs
-from tests.oracle import assert_close, normal_like
+from tests.trees import assert_close, normal_like
 
 
 @pytest.fixture(scope="module")

@@ -25,7 +25,7 @@ from backhand import (
     tanh,
 )
 from backhand.verify.purity import TRAPS, assert_no_autodiff
-from tests.oracle import assert_close, normal_like
+from tests.trees import assert_close, normal_like
 
 X = normal_like(jnp.zeros((16, 6)), 0)
 LABELS = jnp.arange(16, dtype=jnp.int32) % 3
