@@ -25,6 +25,7 @@ MAY_IMPORT = {
     "gradients": {"layer", "losses"},
     "training": {"layer", "losses", "gradients", "checks"},
     "fit": {"layer", "losses", "training", "checks"},
+    "verify": {"layer", "layers", "combinators", "losses", "gradients", "checks"},
     "data": {"digest"},
     "runs": {"digest", "report"},
     "report": set(),
@@ -41,6 +42,7 @@ CORE = {
     "gradients",
     "training",
     "fit",
+    "verify",
     "digest",
 }
 
