@@ -133,7 +133,7 @@ def named(path: str) -> Any:
 
 
 def explain_functions(path: str, subject: Any, reference: Any) -> None:
-    """Raise CommandError for a function alone, which is nothing to check: a constructor, or a rule without reference."""
+    """Raise CommandError for a function alone, which can't be checked: a constructor, or a rule without reference."""
     if isinstance(subject, Layer | Loss) or not callable(subject) or reference is not None:
         return
     name = path.partition(":")[2]
