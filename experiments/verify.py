@@ -38,10 +38,10 @@ DRIFT, CHAOS = 1e-9, 100
 # The columns of the tables: checks by how their names begin.
 KINDS = {
     "gradient": "gradient",
-    "precision, float32": "float32",
-    "precision, bfloat16": "bfloat16",
-    "precision, float16": "float16",
-    "central": "differences",
+    "precision, float32": "f32",
+    "precision, bfloat16": "bf16",
+    "precision, float16": "f16",
+    "central": "slopes",
     "edges": "edges",
     "loss gradient": "loss gradient",
     f"{STEPS} steps of SGD": "SGD",
@@ -212,7 +212,8 @@ def print_tables(run: runs.Run) -> None:
     for header, *rows in tables_of(results, run.metrics()):
         table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
         for column in header:
-            table.add_column(column, justify="left" if column in ("subject", "verdict") else "right")
+            words = column in ("subject", "verdict")
+            table.add_column(column, justify="left" if words else "right", no_wrap=True)
         for row in rows:
             table.add_row(*row)
         if rows:
@@ -232,7 +233,7 @@ def write_report(run: runs.Run) -> Path:
         *(report.table(header, rows) for header, *rows in tables_of(results, run.metrics()) if rows),
         report.paragraph(
             "The worst figure of each kind. In float64 a gradient by hand is compared with jax.vjp of the plain "
-            "forward. In another dtype it may be twice as far from that as autodiff in the same dtype, and a few "
+            "forward, and the forward's slopes with that. In another dtype it may be twice as far from that as autodiff in the same dtype, and a few "
             "ulps: the figure is the share of this that is used. The margin says how many times the figure nearest "
             "to its tolerance fits into it. "
             f"A training by hand may leave the one by autodiff, over {STEPS} steps in float64, by {DRIFT:.0e} in "

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from backhand import Layer, Linear, check_backward, deterministic, linear, softmax, tanh
-from backhand.verify.diagnosis import HYPOTHESES, Diagnosis, Evidence, diagnose
+from backhand.verify.diagnosis import HYPOTHESES, Evidence, diagnose
 from tests.verify.rules import attention, layer_norm, linear_with, plain_attention, softmax_rule, wrong
 
 X = np.random.default_rng(0).standard_normal((6, 5)).astype(np.float32)
@@ -115,12 +115,12 @@ def test_every_wrong_leaf_has_its_own():
     assert [(d.kind, d.leaf) for d in found] == [("wrong sign", "dw"), ("factor 2", "db")]
 
 
-def test_a_right_entry_is_not_accused():
+def test_noise_is_no_usual_mistake():
     rng = np.random.default_rng(0)
     expected, dy = rng.standard_normal((2, 4, 3))
     evidence = Evidence(
         label="dx",
-        got=expected + 1e-3 * rng.standard_normal((4, 3)),
+        got=expected + 0.1 * rng.standard_normal((4, 3)),
         expected=expected,
         batch=4,
         dy=dy,
@@ -133,7 +133,6 @@ def test_a_right_entry_is_not_accused():
         residuals={},
     )
     assert diagnose(evidence).kind == "unknown"
-    assert isinstance(diagnose(evidence), Diagnosis)
 
 
 # The three that a user is most likely to write: each checker that looks at the norm alone, or with dy all
