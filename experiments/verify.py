@@ -181,7 +181,9 @@ def worst_of(records: Sequence[dict[str, Any]]) -> str:
 
 def in_words(margin: float, ok: bool) -> str:
     """How many times the worst figure fits into its tolerance. JSON has no infinity: it comes back as NaN."""
-    return f"{margin:.2g}×" if np.isfinite(margin) else "∞" if ok else "none"
+    if not np.isfinite(margin):
+        return "∞" if ok else "none"
+    return f"{margin:.2g}×" if 0.01 < margin < 100 else f"{margin:.0e}×"
 
 
 def matrix_of(records: Sequence[dict[str, Any]]) -> list[tuple[str, ...]]:
@@ -233,9 +235,9 @@ def write_report(run: runs.Run) -> Path:
         *(report.table(header, rows) for header, *rows in tables_of(results, run.metrics()) if rows),
         report.paragraph(
             "The worst figure of each kind. In float64 a gradient by hand is compared with jax.vjp of the plain "
-            "forward, and the forward's slopes with that. In another dtype it may be twice as far from that as autodiff in the same dtype, and a few "
-            "ulps: the figure is the share of this that is used. The margin says how many times the figure nearest "
-            "to its tolerance fits into it. "
+            "forward, and that with the slopes of the forward's values. In f32, bf16 and f16 it may be twice as far "
+            "from the float64 gradient as autodiff in the same dtype, and a few ulps: the figure is the share of "
+            "this that is used. The margin says how many times the figure nearest to its tolerance fits into it. "
             f"A training by hand may leave the one by autodiff, over {STEPS} steps in float64, by {DRIFT:.0e} in "
             f"any parameter, or {CHAOS} times as far as a rounding of the start alone takes autodiff from itself."
         ),
