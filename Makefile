@@ -18,7 +18,7 @@ settings := $(foreach v,$(filter-out ACCELERATOR PYTHON UV VENV,$(.VARIABLES)),$
 flags = $(foreach v,$(sort $(settings)),--$(shell printf %s '$(v)' | tr 'A-Z_' 'a-z-') $($(v)))
 
 .DEFAULT_GOAL := help
-.PHONY: help install lab bench costs mutants test lint types check clean
+.PHONY: help install lab bench verify mutants costs test lint types check clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,11 +34,14 @@ lab: $(INSTALLED) ## 1-, 2- and 3-layer perceptrons on handwritten digits, by ha
 bench: $(INSTALLED) ## time the library against autodiff and against a raw JAX loop
 	@$(BIN)/python experiments/bench.py $(flags)
 
-costs: $(INSTALLED) ## what each layer costs by hand and by autodiff: memory, FLOPs, time
-	@$(BIN)/python experiments/costs.py $(flags)
+verify: $(INSTALLED) ## check every layer, loss, net and training against autodiff
+	@$(BIN)/python experiments/verify.py $(flags)
 
 mutants: $(INSTALLED) ## wrong backward passes against check_backward, check_grads and chex (minutes)
 	@$(BIN)/python experiments/mutants.py $(flags)
+
+costs: $(INSTALLED) ## what each layer costs by hand and by autodiff: memory, FLOPs, time
+	@$(BIN)/python experiments/costs.py $(flags)
 
 test: $(INSTALLED) ## run the tests
 	@$(BIN)/python -m pytest -n auto

@@ -24,9 +24,9 @@ MAY_IMPORT = {
     "summary": {"layer", "checks"},
     "gradients": {"layer", "losses"},
     "bridge": {"layer", "checks"},
-    "verify": {"layer", "layers", "combinators", "losses", "gradients", "checks"},
     "training": {"layer", "losses", "gradients", "checks"},
     "fit": {"layer", "losses", "training", "checks"},
+    "verify": {"layer", "layers", "combinators", "losses", "gradients", "checks"},
     "data": {"digest"},
     "runs": {"digest", "report"},
     "timing": set(),
@@ -45,6 +45,7 @@ CORE = {
     "bridge",
     "training",
     "fit",
+    "verify",
     "digest",
 }
 

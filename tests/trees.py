@@ -47,3 +47,11 @@ def assert_same_form(got: Any, wanted: Any) -> None:
     assert str(jax.tree.structure(got)) == str(jax.tree.structure(wanted))
     for a, b in zip(jax.tree.leaves(got), jax.tree.leaves(wanted), strict=True):
         assert (a.shape, a.dtype) == (b.shape, b.dtype)
+
+
+def assert_close(got: Any, wanted: Any, rtol: float = RTOL) -> None:
+    """Leaf by leaf, so that a small leaf can't hide behind a large one."""
+    assert_same_form(got, wanted)
+    for a, b in zip(jax.tree.leaves(got), jax.tree.leaves(wanted), strict=True):
+        assert np.isfinite(a).all()
+        assert norm(np.asarray(a) - np.asarray(b)) <= rtol * max(norm(b), 1e-300), f"got\n{a}\nwanted\n{b}"

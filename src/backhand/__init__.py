@@ -33,16 +33,22 @@ from backhand.losses import (
 from backhand.metrics import accuracy, mean_absolute_error, r2, zero_one
 from backhand.summary import summary
 from backhand.training import TrainState, evaluate, init_state, make_epoch, make_step
+from backhand.verify import BackwardError, Report, assert_backward, assert_no_autodiff, check_backward
 
 __all__ = [
+    "BackwardError",
     "Layer",
     "Linear",
     "Loss",
+    "Report",
     "TrainState",
     "absolute_error",
     "accuracy",
     "as_custom_vjp",
+    "assert_backward",
+    "assert_no_autodiff",
     "autodiff",
+    "check_backward",
     "cross_entropy",
     "deterministic",
     "elu",

@@ -114,9 +114,10 @@ class FormError(Exception):
 
 def aligned(subject: Subject, arguments: Arguments, gradients: Sequence[Any]) -> list[Any]:
     """The gradients of the floating leaves, in the leaves' order; FormError where there's no telling which is which."""
-    if not isinstance(gradients, tuple | list) or len(gradients) != len(arguments):
-        count = len(gradients) if isinstance(gradients, tuple | list) else 1
-        raise FormError(f"backward returns {count} gradients for {len(arguments)} arguments")
+    if not isinstance(gradients, tuple | list):
+        raise FormError(f"backward returns one value, where a tuple of {len(arguments)} gradients should be")
+    if len(gradients) != len(arguments):
+        raise FormError(f"backward returns {len(gradients)} gradients for {len(arguments)} arguments")
     found = []
     for argument, gradient, differentiable, name in zip(
         arguments, gradients, subject.differentiable, subject.names, strict=True
@@ -196,7 +197,7 @@ def _form(subject: Subject, case: Case, dtypes: list[Any], rng: np.random.Genera
         values, _, merge = Leaves.of(arguments, subject.differentiable)
         try:
             dy = normal_like(jax.eval_shape(lambda v: subject.function(merge(v)), values), rng)  # noqa: B023
-            gradients = jax.eval_shape(lambda v, dy: list(subject.rule(merge(v), dy)), values, dy)  # noqa: B023
+            gradients = jax.eval_shape(lambda v, dy: subject.rule(merge(v), dy), values, dy)  # noqa: B023
             leaves = aligned(subject, arguments, gradients)
         except Exception as error:  # as in _guarded
             return Check("structure, shapes, dtypes", np.inf, 0.0, f"\0{type(error).__name__}: {error}")

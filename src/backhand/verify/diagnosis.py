@@ -117,7 +117,7 @@ def scaled(e: Evidence) -> tuple[str, str] | None:
     if e.got.shape != e.expected.shape or not e.expected.any():
         return None
     factor = float(np.vdot(e.expected, e.got) / np.vdot(e.expected, e.expected))
-    if factor == 0 or not close(e.got, factor * e.expected):
+    if factor == 0 or not close(e.got, factor * e.expected) or close(e.got, e.expected):
         return None
     says = f"{e.label} is {factor:.6g}× what jax.vjp gives at every entry"
     if np.isclose(factor, -1):
