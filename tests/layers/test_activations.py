@@ -35,7 +35,7 @@ def vjp_of_reference(layer, x, dy):
 
 
 @layers
-@pytest.mark.parametrize("dtype", [jnp.float64, jnp.float32, jnp.bfloat16, jnp.float16])
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
 def test_agrees_with_jax_nn_and_keeps_the_dtype(layer, dtype):
     x = jnp.asarray(np.random.default_rng(0).standard_normal((6, 5)), dtype)
     dy = jnp.asarray(np.random.default_rng(1).standard_normal((6, 5)), dtype)
@@ -49,7 +49,7 @@ def test_agrees_with_jax_nn_and_keeps_the_dtype(layer, dtype):
 
 
 @layers
-@pytest.mark.parametrize("dtype", [jnp.float64, jnp.float32, jnp.bfloat16, jnp.float16])
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
 def test_finite_at_extremes(layer, dtype):
     x = jnp.asarray([[1e4, -1e4, 0.0, -0.0], [100.0, -100.0, 20.0, -20.0]], dtype)
     y, residuals = layer.forward((), x, jax.random.key(0))

@@ -11,6 +11,9 @@ from backhand.verify.mutants import Mutant, differentiable, equivalent, mutants
 ENTRIES = catalogue()
 SOME = {name: ENTRIES[name] for name in ("parallel 6×5", "tanh 6×5", "squared_error 6×5")}
 ONE_OF_EACH = list({mutant.kind: mutant for mutant in mutants(SOME)}.values())
+# The rest are planted by hand in test_diagnosis; `make mutants` tries them all.
+HARD = {"0.01 % too small", "NaN far out", "another dtype", "clipped", "dy clipped", "dy's sign alone",
+        "every other entry off", "last of an odd batch lost", "stale", "swapped"}  # fmt: skip
 
 
 def test_there_are_enough():
@@ -18,11 +21,11 @@ def test_there_are_enough():
     assert len({mutant.kind for mutant in everything}) >= 15
     assert len(everything) >= 200
     assert {mutant.name for mutant in everything} == set(ENTRIES)
-    assert len(ONE_OF_EACH) == len({mutant.kind for mutant in everything})
+    assert {mutant.kind for mutant in ONE_OF_EACH} == {mutant.kind for mutant in everything} > HARD
 
 
-@pytest.mark.parametrize("mutant", ONE_OF_EACH, ids=lambda mutant: f"{mutant.kind}, {mutant.name}")
-def test_one_of_each_kind_is_caught_and_named(mutant):
+@pytest.mark.parametrize("mutant", [m for m in ONE_OF_EACH if m.kind in HARD], ids=lambda mutant: mutant.kind)
+def test_the_hard_ones_are_caught_and_named(mutant):
     assert not equivalent(mutant)
     report = check_backward(mutant.subject, *mutant.inputs)
     assert not report.ok
