@@ -2,26 +2,19 @@
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from backhand.verify.comparisons import Mismatch, by_leaf, compare, norm, wide
+from backhand.verify.cases import Case, aligned
+from backhand.verify.comparisons import Mismatch, by_leaf, compare, located, norm, wide, worst
 from backhand.verify.diagnosis import Diagnosis, Evidence, diagnose
-from backhand.verify.oracles import (
-    by_vjp,
-    central_difference,
-    dot,
-    normal_like,
-    one_hot_like,
-    one_sided,
-    slope,
-)
+from backhand.verify.edges import SATURATED, at_edges
+from backhand.verify.oracles import central_difference, dot, normal_like, one_hot_like, slope
 from backhand.verify.report import BackwardError, Check, Report
 from backhand.verify.subjects import (
-    Arguments,
     Leaves,
     Subject,
     as_subject,
@@ -32,7 +25,6 @@ from backhand.verify.subjects import (
 )
 
 EXACT = 1e-12  # in float64, against jax.vjp
-SATURATED = 1e-9  # the same, where the inputs are ±10⁴ and rounding is what is left
 DIFFERENCES = 1e-6  # against central differences
 ULPS = 4  # beyond twice autodiff's own error, in the dtype asked for
 SIZES = (1, 7, 8)  # one example; a prime, which is no other axis's size; a power of two
@@ -80,62 +72,6 @@ def assert_backward(subject: Any, x: Any, *more: Any, **settings: Any) -> None:
         raise BackwardError(report)
 
 
-class Case(NamedTuple):
-    """The subject at some arguments: its gradient by hand and by JAX, as functions of the floating leaves and dy."""
-
-    name: str
-    leaves: Leaves
-    labels: list[str]
-    by_hand: Callable[[list[Any], Any], list[Any]]
-    by_jax: Callable[[list[Any], Any], list[Any]]
-    y: Any
-
-    @classmethod
-    def of(cls, subject: Subject, name: str, arguments: Arguments) -> "Case":
-        """The case of these arguments."""
-        leaves = Leaves.of(arguments, subject.differentiable)
-        return cls(
-            name,
-            leaves,
-            leaves.labels(subject.names),
-            lambda values, dy: aligned(subject, leaves.merge(values), subject.rule(leaves.merge(values), dy)),
-            lambda values, dy: by_vjp(subject, leaves.merge(values), dy)[1],
-            jax.eval_shape(lambda values: subject.function(leaves.merge(values)), leaves.values),
-        )
-
-    def compiled(self) -> Callable[[list[Any], Any], tuple[list[Any], list[Any]]]:
-        """Both gradients, jitted together."""
-        return jax.jit(lambda values, dy: (self.by_hand(values, dy), self.by_jax(values, dy)))
-
-
-class FormError(Exception):
-    """The gradients are not even of the arguments' form."""
-
-
-def aligned(subject: Subject, arguments: Arguments, gradients: Sequence[Any]) -> list[Any]:
-    """The gradients of the floating leaves, in the leaves' order; FormError where there's no telling which is which."""
-    if not isinstance(gradients, tuple | list):
-        raise FormError(f"backward returns one value, where a tuple of {len(arguments)} gradients should be")
-    if len(gradients) != len(arguments):
-        raise FormError(f"backward returns {len(gradients)} gradients for {len(arguments)} arguments")
-    found = []
-    for argument, gradient, differentiable, name in zip(
-        arguments, gradients, subject.differentiable, subject.names, strict=True
-    ):
-        values, treedef = flatten(argument)
-        wanted = [is_floating(value) and differentiable for value in values]
-        try:
-            leaves = treedef.flatten_up_to(gradient) if any(wanted) else []
-        except (TypeError, ValueError):
-            leaves = jax.tree.leaves(gradient)
-            if len(leaves) != len(values):
-                raise FormError(f"d{name} has {len(leaves)} leaves, {name} has {len(values)}") from None
-        found += [leaf for leaf, takes in zip(leaves, wanted, strict=False) if takes]
-    if any(leaf is None for leaf in found):
-        raise FormError("backward returns None for a floating argument")
-    return found
-
-
 def _examine(subject: Subject, dtypes: list[Any], rng: np.random.Generator) -> Report:
     case = Case.of(subject, "as given", subject.arguments)
     notes: list[str] = []
@@ -163,7 +99,7 @@ def _examine(subject: Subject, dtypes: list[Any], rng: np.random.Generator) -> R
     checks += _consistency(subject, case, compiled, rng)
     checks.append(
         _guarded(
-            "edges: ±0, ties, ±1e4, −inf", SATURATED, lambda: _edges(subject, case, compiled, notes, rng)
+            "edges: ±0, ties, ±1e4, −inf", SATURATED, lambda: at_edges(subject, case, compiled, notes, rng)
         )
     )
     notes += _unread_residuals(subject, case, rng)
@@ -180,15 +116,6 @@ def _guarded(name: str, tolerance: float, check: Callable[[], Mismatch]) -> Chec
         says = str(error).splitlines()[0] if str(error) else ""
         return Check(name, np.inf, tolerance, f"{type(error).__name__}: {says}")
     return Check(name, mismatch.figure, tolerance, str(mismatch))
-
-
-def _worst(mismatches: Sequence[Mismatch]) -> Mismatch:
-    return max(mismatches, key=lambda mismatch: mismatch.figure, default=Mismatch(0.0))
-
-
-def _at(mismatch: Mismatch, where: str) -> Mismatch:
-    """The mismatch, saying where it was met."""
-    return mismatch._replace(form=f"{where}: {mismatch}") if mismatch.figure > 0 else mismatch
 
 
 def _form(subject: Subject, case: Case, dtypes: list[Any], rng: np.random.Generator) -> Check:
@@ -230,8 +157,8 @@ def _gradient(cases: list[Case], compiled: Any, rng: np.random.Generator) -> Mis
             cotangents += [one_hot_like(case.y, rng) for _ in range(2)]
         for dy in cotangents:
             got, wanted = both(case.leaves.values, dy)
-            found.append(_at(compare(case.labels, got, wanted, dy), case.name))
-    return _worst(found)
+            found.append(located(compare(case.labels, got, wanted, dy), case.name))
+    return worst(found)
 
 
 def _precision(subject: Subject, dtype: Any, rng: np.random.Generator) -> Mismatch:
@@ -245,7 +172,7 @@ def _precision(subject: Subject, dtype: Any, rng: np.random.Generator) -> Mismat
     found = []
     for by_hand, by_jax in zip(*(by_leaf(low.labels, g, truth, dy) for g in (got, autodiff)), strict=True):
         found.append(by_hand._replace(figure=by_hand.figure / (2 * by_jax.figure + allowed)))
-    return _worst(found)
+    return worst(found)
 
 
 def _differences(subject: Subject, case: Case, compiled: Any, rng: np.random.Generator) -> Mismatch:
@@ -258,7 +185,7 @@ def _differences(subject: Subject, case: Case, compiled: Any, rng: np.random.Gen
         got = central_difference(slope(subject, case.leaves.merge(case.leaves.values), direction, dy), wanted)
         figure = abs(got - wanted) / (abs(wanted) + norm(gradient)) if norm(gradient) else abs(got)
         found.append(Mismatch(figure, "slope", (), got, wanted))
-    return _worst(found)
+    return worst(found)
 
 
 def _consistency(subject: Subject, case: Case, compiled: Any, rng: np.random.Generator) -> list[Check]:
@@ -280,7 +207,7 @@ def _consistency(subject: Subject, case: Case, compiled: Any, rng: np.random.Gen
         got = jax.jit(jax.vmap(case.by_hand))(twice, stacked)
         halves = [0.5 * value for value in values]
         parts = [compiled(values, u)[0], compiled(halves, v)[0]]
-        return _worst([compare(labels, [g[i] for g in got], part, (u, v)[i]) for i, part in enumerate(parts)])
+        return worst([compare(labels, [g[i] for g in got], part, (u, v)[i]) for i, part in enumerate(parts)])
 
     def repeated() -> Mismatch:
         pairs = zip(labels, case.by_hand(values, u), case.by_hand(values, u), strict=True)
@@ -305,77 +232,6 @@ def _consistency(subject: Subject, case: Case, compiled: Any, rng: np.random.Gen
     if subject.apply is not None:
         checks.append(_guarded("forward's value = apply's", EXACT, as_applied))
     return checks
-
-
-def _edges(
-    subject: Subject, case: Case, compiled: Any, notes: list[str], rng: np.random.Generator
-) -> Mismatch:
-    """Inputs at kinks, ties and extremes: wherever the true gradient is a number, so is ours, and the same one.
-
-    At a kink the gradient is a convention. One that differs from JAX's is noted, and wrong only if it lies
-    outside the slopes to the left and to the right.
-    """
-    found = []
-    for position, value in enumerate(case.leaves.values):
-        number, _ = case.leaves.paths[position]
-        if subject.names[number] == "params" or not value.size:
-            continue
-        for name, edge in _edge_inputs(value).items():
-            values = [*case.leaves.values[:position], edge, *case.leaves.values[position + 1 :]]
-            arguments = case.leaves.merge(values)
-            try:
-                subject.check(arguments)
-            except (TypeError, ValueError):
-                continue  # outside the function's domain
-            if not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(subject.function(arguments))):
-                continue
-            dy = normal_like(case.y, rng)
-            got, wanted = compiled(values, dy)
-            mismatch = compare(case.labels, got, wanted, dy)
-            where = f"{subject.names[number]} = {name}"
-            kink = name in ("0", "−0", "ties") and SATURATED < mismatch.figure < np.inf
-            if kink and _within_one_sided(subject, case, values, got, wanted, dy):
-                notes.append(
-                    f"at {where} the kink is taken otherwise than by jax.vjp, within its one-sided slopes"
-                )
-                continue
-            found.append(_at(mismatch, f"at {where}"))
-    return _worst(found)
-
-
-def _edge_inputs(value: Any) -> dict[str, Any]:
-    flat = jnp.arange(value.size).reshape(value.shape)
-    edges = {
-        "0": jnp.zeros_like(value),
-        "−0": -jnp.zeros_like(value),
-        "ties": jnp.where(flat % 3 == 0, value, value.reshape(-1)[0]),
-        "±1e4": jnp.where(flat % 2 == 0, 1e4, -1e4).astype(value.dtype),
-    }
-    if value.ndim and value.shape[-1] > 1:
-        edges["−inf here and there"] = jnp.where(flat % value.shape[-1] == 1, -jnp.inf, value)
-    return edges
-
-
-def _within_one_sided(
-    subject: Subject,
-    case: Case,
-    values: list[Any],
-    got: list[Any],
-    wanted: list[Any],
-    dy: Any,
-    most: int = 12,
-) -> bool:
-    """Whether each entry that differs from JAX's lies between the slopes on its two sides."""
-    arguments = case.leaves.merge(values)
-    for number, (g, w) in enumerate(zip(map(wide, got), map(wide, wanted), strict=True)):
-        for at in np.argwhere(np.abs(g - w) > SATURATED * (1 + np.abs(w)))[:most]:
-            direction = [jnp.zeros_like(value) for value in values]
-            direction[number] = direction[number].at[tuple(at)].set(1.0)
-            left, right = sorted(one_sided(slope(subject, arguments, direction, dy)))
-            slack = 1e-4 * (1 + abs(left) + abs(right))
-            if not left - slack <= g[tuple(at)] <= right + slack:
-                return False
-    return True
 
 
 def _unread_residuals(subject: Subject, case: Case, rng: np.random.Generator) -> list[str]:

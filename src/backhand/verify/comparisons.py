@@ -70,6 +70,16 @@ def by_leaf(labels: Sequence[str], got: Sequence[Any], expected: Sequence[Any], 
     return mismatches
 
 
+def worst(mismatches: Sequence[Mismatch]) -> Mismatch:
+    """The one with the largest figure."""
+    return max(mismatches, key=lambda mismatch: mismatch.figure, default=Mismatch(0.0))
+
+
+def located(mismatch: Mismatch, where: str) -> Mismatch:
+    """The mismatch, saying where it was met."""
+    return mismatch._replace(form=f"{where}: {mismatch}") if mismatch.figure > 0 else mismatch
+
+
 def worst_entries(got: Any, expected: Any, most: int = 3) -> str:
     """The entries farthest off, in words."""
     g, e = wide(got), wide(expected)
