@@ -15,9 +15,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from rich import box
-from rich.console import Console
-from rich.table import Table
 
 import backhand as bh
 from backhand import runs
@@ -177,19 +174,13 @@ def raw_loop(optimizer: optax.GradientTransformation, batch_size: int) -> Callab
 def print_table(config: Config, results: dict[str, Any]) -> None:
     """Times and ratios on the terminal."""
     net = "-".join(map(str, (INPUTS, *config.hidden, CLASSES)))
-    table = Table(
-        box=box.SIMPLE_HEAD,
-        title=f"an epoch of {net}: {config.examples:,} examples, batch {config.batch_size}, Adam",
-    )
-    for column in ("", "median s", "by hand / it", "95 % interval", "traces"):
-        table.add_column(column, justify="left" if column == "" else "right")
+    rows = []
     for name, median in results["seconds"].items():
         r = results["ratios"].get(name)
         cells = (f"{r['median']:.3f}", f"{r['low']:.3f} – {r['high']:.3f}") if r else ("", "")
-        table.add_row(name, f"{median:.3f}", *cells, str(results["traces"].get(name, "")))
-    console = Console()
-    console.width = min(console.width, 100) if console.is_terminal else 100
-    console.print(table)
+        rows.append((name, f"{median:.3f}", *cells, str(results["traces"].get(name, ""))))
+    title = f"an epoch of {net}: {config.examples:,} examples, batch {config.batch_size}, Adam"
+    runs.print_table(("", "median s", "by hand / it", "95 % interval", "traces"), rows, title)
 
 
 if __name__ == "__main__":

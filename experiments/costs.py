@@ -13,14 +13,12 @@ Losses are printed as plainly as wins. `make costs` runs it.
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import fill
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from rich import box
-from rich.console import Console
-from rich.table import Table
 
 import backhand as bh
 from backhand import report, runs
@@ -245,20 +243,9 @@ def remarks(results: dict[str, dict[str, Any]]) -> list[str]:
 def print_ledger(config: Config, results: dict[str, dict[str, Any]]) -> None:
     """The ledger on the terminal, 100 columns wide at most."""
     header, *rows = ledger(results)
-    table = Table(
-        box=box.SIMPLE_HEAD,
-        title=f"by hand / by autodiff, batch {config.batch}",
-        padding=(0, 1, 0, 0),
-        pad_edge=False,
-    )
-    for column in header:
-        table.add_column(column, justify="left" if column in ("", "verdict") else "right", no_wrap=True)
-    for row in rows:
-        table.add_row(*row)
-    console = Console()
-    console.width = min(console.width, 100) if console.is_terminal else 100
-    console.print(table)
-    console.print("\n".join(remarks(results)))
+    runs.print_table(header, rows, f"by hand / by autodiff, batch {config.batch}")
+    for remark in remarks(results):
+        print(fill(remark, 100))
 
 
 def write_report(config: Config, run: runs.Run) -> Path:

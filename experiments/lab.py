@@ -13,9 +13,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from rich import box
-from rich.console import Console
-from rich.table import Table
 
 import backhand as bh
 from backhand import data, plots, report, runs
@@ -106,7 +103,8 @@ def run(config: Config, run: runs.Run) -> None:
                 run.write_json("results.json", results)
     finally:
         if results:
-            print_table(results)
+            header, *rows = table_of(results)
+            runs.print_table(header, rows, "accuracy after the last epoch")
             path = write_report(config, run, digits)
             print(f"parameters  sha256 {run.receipt['params_sha256']}\nreport      {path}")
 
@@ -193,21 +191,6 @@ def train(
         np.asarray(prediction if config.loss == "cross_entropy" else jax.nn.softmax(prediction)),
         result,
     )
-
-
-def print_table(results: list[dict[str, Any]]) -> None:
-    """The results on the terminal, 100 columns wide at most."""
-    header, *rows = table_of(results)
-    table = Table(
-        title="accuracy after the last epoch", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False
-    )
-    for i, column in enumerate(header):
-        table.add_column(column, justify="left" if i == 0 else "right")
-    for row in rows:
-        table.add_row(*row)
-    console = Console()
-    console.width = min(console.width, 100) if console.is_terminal else 100
-    console.print(table)
 
 
 def write_report(config: Config, run: runs.Run, digits: data.Dataset) -> Path:

@@ -8,14 +8,12 @@ finding fault with it; finding fault with a right rule is a false alarm. `make m
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 import chex
 import jax
 import jax.test_util
-from rich import box
-from rich.console import Console
-from rich.table import Table
 
 from backhand import report, runs
 from backhand.checks import positive_integer
@@ -166,15 +164,8 @@ def write_report(run: runs.Run, results: dict[str, Any]) -> Path:
 def print_table(results: dict[str, Any]) -> None:
     """The kill table on the terminal."""
     header, *rows = table_of(results)
-    table = Table(title="mutants found", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
-    for i, column in enumerate(header):
-        table.add_column(column, justify="left" if i == 0 else "right")
-    for row in rows:
-        table.add_row(*row)
-    console = Console()
-    console.width = min(console.width, 100) if console.is_terminal else 100
-    console.print(table)
-    console.print(in_words(results))
+    runs.print_table(header, rows, "mutants found")
+    print(fill(in_words(results), 100))
 
 
 def show_progress(line: str) -> None:

@@ -13,10 +13,7 @@ from typing import Any
 import jax
 import numpy as np
 import optax
-from rich import box
-from rich.console import Console
 from rich.progress import track
-from rich.table import Table
 
 import backhand as bh
 from backhand import report, runs
@@ -209,17 +206,9 @@ def conclusion(results: Sequence[dict[str, Any]]) -> str:
 def print_tables(run: runs.Run) -> None:
     """The results on the terminal, 100 columns wide at most, and the whole story of what is wrong."""
     results = run.read_json("results.json")
-    console = Console()
-    console.width = min(console.width, 100) if console.is_terminal else 100
     for header, *rows in tables_of(results, run.metrics()):
-        table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
-        for column in header:
-            words = column in ("subject", "verdict")
-            table.add_column(column, justify="left" if words else "right", no_wrap=True)
-        for row in rows:
-            table.add_row(*row)
         if rows:
-            console.print(table)
+            runs.print_table(header, rows)
     for r in results:
         if not r["ok"]:
             print(r["story"] + "\n")

@@ -20,7 +20,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -30,6 +30,9 @@ import jax
 import numpy as np
 import safetensors.numpy
 import tyro
+from rich import box
+from rich.console import Console
+from rich.table import Table
 
 from backhand import report
 from backhand.digest import sha256
@@ -180,6 +183,18 @@ def main(config_type: type[Config], experiment: Callable[[Config, Run], None], d
         run.finish("failed", time.monotonic() - start)
         raise
     run.finish("finished", time.monotonic() - start)
+
+
+def print_table(header: Sequence[str], rows: Sequence[Sequence[str]], title: str | None = None) -> None:
+    """Print a table, 100 columns wide at most: the first column and a verdict are words, the rest numbers."""
+    table = Table(title=title, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    for i, column in enumerate(header):
+        table.add_column(column, justify="left" if i == 0 or column == "verdict" else "right", no_wrap=True)
+    for row in rows:
+        table.add_row(*row)
+    console = Console()
+    console.width = min(console.width, 100) if console.is_terminal else 100
+    console.print(table)
 
 
 def _fail(message: str) -> NoReturn:

@@ -126,7 +126,6 @@ def test_noise_is_no_usual_mistake():
         dy=dy,
         x={"x": rng.standard_normal((4, 3))},
         y=rng.standard_normal((4, 3)),
-        other_got={},
         other_expected={},
         got_for_another_dy=expected,
         with_residual=lambda other, number: None,

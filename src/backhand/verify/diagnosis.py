@@ -25,8 +25,7 @@ class Evidence(NamedTuple):
     dy: np.ndarray | None  # where y is one array
     x: dict[str, np.ndarray]  # the arguments' leaves, by name
     y: np.ndarray | None
-    other_got: dict[str, np.ndarray]  # the other leaves' gradients, as returned and as they should be
-    other_expected: dict[str, np.ndarray]
+    other_expected: dict[str, np.ndarray]  # the other leaves' gradients, as they should be
     got_for_another_dy: np.ndarray
     with_residual: Callable[
         [str, int], Any
