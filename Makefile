@@ -15,13 +15,15 @@ UV := $(shell command -v uv 2>/dev/null)
 # What a user sets on make's command line becomes a flag of the experiment:
 # make lab SEED=3 HIDDEN="64 32" runs lab.py --seed 3 --hidden 64 32.
 settings := $(foreach v,$(filter-out ACCELERATOR PYTHON UV VENV,$(.VARIABLES)),$(if $(filter command,$(origin $(v))),$(v)))
-flags = $(foreach v,$(sort $(settings)),--$(shell printf %s '$(v)' | tr 'A-Z_' 'a-z-') $($(v)))
+# A switch is true or false: make planar COMPARE=true runs planar.py --compare.
+flag = $(shell printf %s '$(1)' | tr 'A-Z_' 'a-z-')
+flags = $(foreach v,$(sort $(settings)),$(if $(filter true,$($(v))),--$(call flag,$(v)),$(if $(filter false,$($(v))),--no-$(call flag,$(v)),--$(call flag,$(v)) $($(v)))))
 
 .DEFAULT_GOAL := help
-.PHONY: help install lab bench verify mutants costs test lint types check clean
+.PHONY: help install lab planar regression losses explain overfitting lesson bench verify mutants costs test lint types check clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
 	@echo "An experiment's flags: make lab SEED=3 EPOCHS=20; all of them: $(BIN)/python experiments/lab.py --help"
 	@echo "On an accelerator:     make lab ACCELERATOR=cuda13 (or tpu)"
@@ -30,6 +32,24 @@ install: $(INSTALLED) ## make .venv with what everything here needs
 
 lab: $(INSTALLED) ## 1-, 2- and 3-layer perceptrons on handwritten digits, by hand and by autodiff
 	@$(BIN)/python experiments/lab.py $(flags)
+
+planar: $(INSTALLED) ## a decision boundary in the plane, bending as it learns
+	@$(BIN)/python experiments/planar.py $(flags)
+
+regression: $(INSTALLED) ## curves and surfaces; outliers and what each loss makes of them; diabetes
+	@$(BIN)/python experiments/regression.py $(flags)
+
+losses: $(INSTALLED) ## the loss functions, their derivatives, and where the numbers break
+	@$(BIN)/python experiments/losses.py $(flags)
+
+explain: $(INSTALLED) ## back-propagation step by step: every value forward, every gradient back
+	@$(BIN)/python experiments/explain.py $(flags)
+
+overfitting: $(INSTALLED) ## capacity against data: under- and overfitting, early stopping, bias and variance
+	@$(BIN)/python experiments/overfitting.py $(flags)
+
+lesson: $(INSTALLED) ## the lesson, executed from start to end; it opens as a notebook, too
+	@$(BIN)/python experiments/lesson.py $(flags)
 
 bench: $(INSTALLED) ## time the library against autodiff and against a raw JAX loop
 	@$(BIN)/python experiments/bench.py $(flags)

@@ -265,9 +265,7 @@ def write_report(config: Config, run: runs.Run) -> Path:
             f"median by hand of {config.rounds} interleaved rounds, and the median of the rounds' ratios, by hand / "
             f"autodiff, with a 95 % bootstrap interval."
         ),
-        report.heading("Again"),
-        report.code(f"make costs BATCH={config.batch} ROUNDS={config.rounds} SEED={config.seed}"),
-        report.details("Versions, device and digests", report.table(["what", "which"], run.facts())),
+        *run.again(),
     ]
     return run.write("report.html", report.page("What a backward pass costs", *pieces))
 

@@ -4,7 +4,6 @@ Each net is trained twice from one seed, once by our backward passes and once by
 trajectories are compared after every epoch. `make lab` runs it; `make lab SEED=3 HIDDEN="64 32"` sets flags.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -12,30 +11,14 @@ from typing import Any, Literal
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 
 import backhand as bh
 from backhand import data, plots, report, runs
 from backhand.checks import positive_integer, positive_number
+from backhand.perceptrons import OPTIMIZERS, Activation, Optimizer, perceptron, perceptron_name
 
 DATASETS = {"digits": data.digits}
-# Activations, each with the start of the weights that suits it.
-ACTIVATIONS = {
-    "tanh": (bh.tanh, bh.glorot),
-    "sigmoid": (bh.sigmoid, bh.glorot),
-    "relu": (bh.relu, bh.he),
-    "leaky_relu": (bh.leaky_relu(), bh.he),
-    "elu": (bh.elu(), bh.he),
-    "softplus": (bh.softplus, bh.he),
-    "gelu": (bh.gelu, bh.he),
-    "silu": (bh.silu, bh.he),
-}
 LOSSES = {"softmax_cross_entropy": bh.softmax_cross_entropy, "cross_entropy": bh.cross_entropy}
-OPTIMIZERS: dict[str, Callable[[float], optax.GradientTransformation]] = {
-    "sgd": optax.sgd,
-    "momentum": lambda rate: optax.sgd(rate, momentum=0.9),
-    "adam": optax.adam,
-}
 GRADIENTS = {"manual": bh.manual, "autodiff": bh.autodiff}
 
 
@@ -47,11 +30,11 @@ class Config:
     """Which handwritten digits: scikit-learn's 1,797 of 8×8 pixels."""
     hidden: tuple[int, ...] = (128, 64)
     """Hidden widths. Nets of every depth up to all of them are trained: 128 64 makes 1, 2 and 3 layers."""
-    activation: Literal["tanh", "sigmoid", "relu", "leaky_relu", "elu", "softplus", "gelu", "silu"] = "relu"
+    activation: Activation = "relu"
     """What stands between linear layers."""
     loss: Literal["softmax_cross_entropy", "cross_entropy"] = "softmax_cross_entropy"
     """On logits, or the lesson's on probabilities, after a softmax layer."""
-    optimizer: Literal["sgd", "momentum", "adam"] = "adam"
+    optimizer: Optimizer = "adam"
     """optax's; momentum is sgd with momentum 0.9."""
     learning_rate: float = 5e-3
     """Step size; try 0.1 to 0.5 with sgd."""
@@ -111,12 +94,8 @@ def run(config: Config, run: runs.Run) -> None:
 
 def network(config: Config, depth: int, classes: int) -> bh.Layer:
     """A perceptron of that many linear layers."""
-    activation, kernel_init = ACTIVATIONS[config.activation]
-    hidden = [
-        layer for width in config.hidden[: depth - 1] for layer in (bh.linear(width, kernel_init), activation)
-    ]
-    head = [bh.softmax] if config.loss == "cross_entropy" else []
-    return bh.serial(*hidden, bh.linear(classes), *head)
+    body = perceptron(config.hidden[: depth - 1], classes, config.activation)
+    return bh.serial(*body.parts, bh.softmax) if config.loss == "cross_entropy" else body
 
 
 def train(
@@ -135,7 +114,7 @@ def train(
     )
     result: dict[str, Any] = {
         "layers": depth,
-        "net": "-".join(map(str, (inputs, *config.hidden[: depth - 1], classes))),
+        "net": perceptron_name(inputs, config.hidden[: depth - 1], classes),
         "parameters": sum(leaf.size for leaf in jax.tree.leaves(start.params)),
     }
     if config.gradient == "both":
@@ -222,9 +201,7 @@ def write_report(config: Config, run: runs.Run, digits: data.Dataset) -> Path:
             f"The net with the best validation accuracy, {name(best['layers'])}, on the test digits:"
         ),
         report.figures(*mistakes(run, best, digits)),
-        report.heading("Again"),
-        report.code(command(config)),
-        report.details("Versions, device and digests", report.table(["what", "which"], run.facts())),
+        *run.again(),
     ]
     if drift:
         pieces[5:5] = [
@@ -376,18 +353,6 @@ def relative_difference(a: Any, b: Any) -> float:
     """‖a − b‖/‖b‖ over two trees of arrays."""
     pairs = list(zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True))
     return float(np.sqrt(sum(((x - y) ** 2).sum() for x, y in pairs) / sum((y**2).sum() for _, y in pairs)))
-
-
-def command(config: Config) -> str:
-    """The make command that runs this config again."""
-    changed = {
-        key: value for key, value in vars(config).items() if value != getattr(Config(), key) and key != "out"
-    }
-    words = {
-        key: " ".join(map(str, value)) if isinstance(value, tuple) else value
-        for key, value in changed.items()
-    }
-    return " ".join(["make lab", *(f'{key.upper()}="{value}"' for key, value in words.items())])
 
 
 if __name__ == "__main__":

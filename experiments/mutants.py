@@ -156,7 +156,7 @@ def write_report(run: runs.Run, results: dict[str, Any]) -> Path:
             "the inputs, each mutant in one of them, at their default tolerances, which grow with the array."
         ),
         *survivors,
-        report.details("Versions, device and digests", report.table(["what", "which"], run.facts())),
+        *run.again(),
     )
     return run.write("report.html", page)
 

@@ -232,9 +232,7 @@ def write_report(run: runs.Run) -> Path:
         ),
         report.details("Every figure", report.table(every_check, figures)),
         report.details("Every report", *(report.code(r["story"]) for r in results)),
-        report.heading("Again"),
-        report.code(f"make verify SEED={run.receipt['seed']}"),
-        report.details("Versions and device", report.table(["what", "which"], run.facts())),
+        *run.again(),
     ]
     return run.write("report.html", report.page("Are the backward passes right?", *pieces))
 

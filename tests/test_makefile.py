@@ -26,6 +26,12 @@ def test_bare_make_lists_the_targets():
     wanted = {
         "install",
         "lab",
+        "planar",
+        "regression",
+        "losses",
+        "explain",
+        "overfitting",
+        "lesson",
         "bench",
         "verify",
         "mutants",
@@ -43,6 +49,11 @@ def test_bare_make_lists_the_targets():
 def test_settings_become_flags():
     recipe = make("--dry-run", "lab", "SEED=3", "LEARNING_RATE=0.1", "HIDDEN=64 32")
     assert "experiments/lab.py --hidden 64 32 --learning-rate 0.1 --seed 3" in recipe
+
+
+def test_switches():
+    recipe = make("--dry-run", "lab", "SEED=3", "COMPARE=true", "ALL_OF_IT=false")
+    assert "experiments/lab.py --no-all-of-it --compare --seed 3" in recipe
 
 
 def test_only_what_the_command_line_sets(monkeypatch):

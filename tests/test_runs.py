@@ -13,9 +13,11 @@ from backhand.digest import sha256
 
 @dataclass(frozen=True)
 class Config:
-    out: Path
+    out: Path = Path("runs/toy")
     seed: int = 3
     hidden: tuple[int, ...] = (4, 2)
+    compare: bool = False
+    csv: Path | None = None
 
 
 @pytest.fixture
@@ -25,7 +27,12 @@ def run(tmp_path):
 
 def test_start_makes_a_folder_and_writes_the_config(run, tmp_path):
     assert run.folder.parent == tmp_path / "runs" / "toy"
-    assert json.loads((run.folder / "config.json").read_text()) == {"seed": 3, "hidden": [4, 2]}
+    assert json.loads((run.folder / "config.json").read_text()) == {
+        "seed": 3,
+        "hidden": [4, 2],
+        "compare": False,
+        "csv": None,
+    }
 
 
 def test_two_runs_never_share_a_folder(tmp_path):
@@ -68,7 +75,7 @@ def test_the_receipt_says_how_and_not_where(run):
     receipt = json.loads(text)
     assert receipt["experiment"] == "toy"
     assert receipt["seed"] == 3
-    assert receipt["config"] == {"seed": 3, "hidden": [4, 2]}
+    assert receipt["config"] == {"seed": 3, "hidden": [4, 2], "compare": False, "csv": None}
     assert {"python", "jax", "jaxlib", "numpy", "optax", "backhand"} <= receipt["versions"].keys()
     assert receipt["device"]["count"] >= 1
     assert receipt["outcome"] == "finished"
@@ -153,3 +160,12 @@ def test_a_wrong_flag(tmp_path, monkeypatch, capsys):
     assert stop.value.code == 2
     assert "--seed" in capsys.readouterr().err  # what was meant
     assert not (tmp_path / "out").exists()
+
+
+def test_the_command_that_repeats_a_run(tmp_path):
+    assert runs.command("toy", Config()) == runs.command("toy", Config(tmp_path)) == "make toy"
+    asked = Config(tmp_path, 4, (16, 8), True, Path("my data.csv"))
+    assert (
+        runs.command("toy", asked)
+        == """make toy SEED="4" HIDDEN="16 8" COMPARE="true" CSV="'my data.csv'\""""
+    )

@@ -1,8 +1,6 @@
 """The shell around training: checks before it, progress during it, a history after it."""
 
 import math
-import sys
-import time
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
@@ -12,6 +10,7 @@ import jax.numpy as jnp
 from backhand import checks
 from backhand.layer import Layer
 from backhand.losses import Loss
+from backhand.progress import Progress
 from backhand.training import Metric, Step, TrainState, make_epoch, score
 
 History: TypeAlias = dict[str, list[float]]
@@ -61,7 +60,7 @@ def fit(
     state = jax.tree.map(jnp.copy, state)  # the epoch uses up the state it is given
     history: History = {}
     best, best_epoch, best_loss = None, 0, math.inf
-    progress = _Progress(epochs)
+    progress = Progress(epochs)
     try:
         for number in range(1, epochs + 1):
             state, _ = epoch(state, *splits[""])
@@ -156,26 +155,3 @@ def _check(
             f"fit: step can't be taken from this state; were both made with one optimizer? {error}"
         ) from error
     checks.same_tree("fit", "the state after a step", after, state)
-
-
-class _Progress:
-    """One line on a terminal, rewritten each epoch; nothing at all elsewhere."""
-
-    def __init__(self, epochs: int) -> None:
-        self.epochs = epochs
-        self.start = time.monotonic()
-        self.shown = sys.stderr.isatty()
-
-    def show(self, epoch: int, scores: dict[str, float]) -> None:
-        if not self.shown:
-            return
-        left = (time.monotonic() - self.start) / epoch * (self.epochs - epoch)
-        figures = "  ".join(f"{name} {score:.4f}" for name, score in scores.items())
-        # ESC[K clears what a longer line left; auto-wrap is off between ESC[?7l and ESC[?7h, so one line stays one.
-        sys.stderr.write(f"\r\x1b[K\x1b[?7lepoch {epoch}/{self.epochs}  {figures}  {left:.0f} s left\x1b[?7h")
-        sys.stderr.flush()
-
-    def clear(self) -> None:
-        if self.shown:
-            sys.stderr.write("\r\x1b[K")
-            sys.stderr.flush()

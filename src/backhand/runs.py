@@ -16,6 +16,7 @@ import json
 import math
 import os
 import platform
+import shlex
 import shutil
 import subprocess
 import sys
@@ -56,8 +57,9 @@ class RefusedError(ValueError):
 class Run:
     """One run's folder, open for writing. `Run.start` makes it."""
 
-    def __init__(self, folder: Path, receipt: dict[str, Any]) -> None:
+    def __init__(self, folder: Path, config: ExperimentConfig, receipt: dict[str, Any]) -> None:
         self.folder = folder
+        self.config = config
         self.receipt = receipt
 
     @classmethod
@@ -78,7 +80,7 @@ class Run:
                 folder = config.out / f"{now:%Y%m%d-%H%M%S}-{count}"
         fields = {field: _plain(value) for field, value in vars(config).items() if field != "out"}
         receipt = {"experiment": name, "seed": fields.get("seed"), "config": fields, **_circumstances()}
-        run = cls(folder, receipt | {"started": now.isoformat(timespec="seconds")})
+        run = cls(folder, config, receipt | {"started": now.isoformat(timespec="seconds")})
         run.write_json("config.json", fields)
         return run
 
@@ -143,6 +145,14 @@ class Run:
 
         return [(key.replace("_", " "), words(value)) for key, value in self.receipt.items()]
 
+    def again(self) -> list[str]:
+        """A report's last pieces: the command that repeats the run, and what it ran on."""
+        return [
+            report.heading("Again"),
+            report.code(command(self.receipt["experiment"], self.config)),
+            report.details("Versions, device and digests", report.table(["what", "which"], self.facts())),
+        ]
+
     def finish(self, outcome: str, seconds: float) -> None:
         """Write the receipt."""
         ended = datetime.now(UTC).isoformat(timespec="seconds")
@@ -155,6 +165,23 @@ def named_arrays(tree: Any) -> dict[str, np.ndarray]:
     """A tree's arrays by their path in it: {"0.w": …, "0.b": …} for serial(linear(…))."""
     leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
     return {jax.tree_util.keystr(path, simple=True, separator="."): np.asarray(leaf) for path, leaf in leaves}
+
+
+def command(name: str, config: ExperimentConfig) -> str:
+    """The make command that runs an experiment with this config, whose fields all have defaults, again."""
+    defaults = vars(type(config)())
+
+    def word(value: Any) -> str:
+        if isinstance(value, bool):
+            return str(value).lower()
+        return shlex.join(map(str, value if isinstance(value, tuple) else (value,)))
+
+    words = {
+        field: word(value)
+        for field, value in vars(config).items()
+        if value != defaults[field] and field != "out"
+    }
+    return " ".join([f"make {name}", *(f'{field.upper()}="{value}"' for field, value in words.items())])
 
 
 def main(config_type: type[Config], experiment: Callable[[Config, Run], None], description: str) -> None:

@@ -147,11 +147,6 @@ def test_a_batch_larger_than_the_data(tmp_path):
         carry_out(small(tmp_path, batch_size=5000))
 
 
-def test_the_command_that_repeats_it(tmp_path):
-    assert lab.command(lab.Config()) == "make lab"
-    assert lab.command(small(tmp_path, seed=4)) == 'make lab HIDDEN="16 8" EPOCHS="2" SEED="4"'
-
-
 def test_the_same_command_twice_in_fresh_processes(tmp_path):
     """The bar: equal digests of the parameters, and equal metrics, byte for byte."""
     command = [

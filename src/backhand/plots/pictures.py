@@ -1,91 +1,11 @@
-"""Figures from results: each function draws one panel, small enough to be read on a phone.
+"""Pictures of digits, of weights, and of who is taken for whom."""
 
-They return a `Drawing`: SVG in a light and a dark theme, and in words for those who can't see it. Series
-are told apart by colour and by dash, in colours that colour-blind readers can tell apart (Okabe and Ito, 2008).
-"""
+from collections.abc import Sequence
 
-import io
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
-
-import matplotlib as mpl
 import numpy as np
-from cycler import cycler
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
-
-class Drawing(NamedTuple):
-    """One picture: two SVG texts, and what they show in words."""
-
-    light: str
-    dark: str
-    alt: str
-
-
-BASE = {
-    "font.size": 10,
-    "font.family": "sans-serif",
-    "svg.fonttype": "none",  # text stays text
-    "svg.hashsalt": "backhand",  # the same picture is the same file
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.titlesize": 11,
-    "axes.titleweight": "bold",
-    "legend.frameon": False,
-    "lines.linewidth": 1.8,
-    "figure.constrained_layout.use": True,
-}
-
-
-def _theme(ink: str, paper: str, colours: str) -> dict[Any, Any]:
-    inks = ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color")
-    papers = ("figure.facecolor", "axes.facecolor", "savefig.facecolor")
-    return {
-        **BASE,
-        **dict.fromkeys(inks, ink),
-        **dict.fromkeys(papers, paper),
-        "axes.prop_cycle": cycler(
-            color=colours.split(), linestyle=["-", "--", "-.", ":", (0, (1, 1)), (0, (5, 1))]
-        ),
-    }
-
-
-THEMES = {
-    "light": _theme("#1c2127", "#fdfdfb", "#0072B2 #D55E00 #009E73 #CC79A7 #E69F00 #56B4E9"),
-    "dark": _theme("#e3e5e8", "#14171a", "#56B4E9 #E69F00 #2FC79A #E59AC4 #F0E442 #5C9BD6"),
-}
-
-
-def draw(panel: Callable[[Axes], None], alt: str, width: float = 4.4, height: float = 3.2) -> Drawing:
-    """Draw a panel in each theme; sizes in inches."""
-    themes = {}
-    for name, theme in THEMES.items():
-        with mpl.rc_context(theme):
-            figure = Figure(figsize=(width, height))
-            panel(figure.add_subplot())
-            file = io.StringIO()
-            figure.savefig(file, format="svg", metadata={"Date": None, "Creator": "backhand"})
-            themes[name] = file.getvalue()
-    return Drawing(**themes, alt=alt)
-
-
-def curves(series: Mapping[str, Sequence[float]], title: str, y_label: str, log: bool = False) -> Drawing:
-    """Named series of one value an epoch; on a logarithmic axis zeros are left out."""
-
-    def panel(axes: Axes) -> None:
-        for label, values in series.items():
-            shown = np.where(np.asarray(values) > 0, values, np.nan) if log else values  # a log axis has no 0
-            axes.plot(range(1, len(values) + 1), shown, label=label)
-        if log:
-            axes.set_yscale("log")
-        axes.set(title=title, xlabel="epoch", ylabel=y_label)
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.legend()
-
-    ends = ", ".join(f"{label} {values[-1]:.4g}" for label, values in series.items())
-    return draw(panel, f"Curves. {title} by epoch, in {y_label}; after the last: {ends}.")
+from backhand.plots.drawing import Drawing, draw
 
 
 def weight_pictures(w: np.ndarray, image_shape: tuple[int, int], title: str, most: int = 32) -> Drawing:

@@ -1,0 +1,54 @@
+"""Multi-layer perceptrons by name: what an experiment's flags can ask for, and how to build it."""
+
+from collections.abc import Callable, Sequence
+from typing import Literal, TypeAlias
+
+import optax
+from jax.nn.initializers import Initializer
+
+from backhand import checks
+from backhand.combinators import serial
+from backhand.layer import Layer
+from backhand.layers import elu, gelu, glorot, he, leaky_relu, linear, relu, sigmoid, silu, softplus, tanh
+
+Activation: TypeAlias = Literal["tanh", "sigmoid", "relu", "leaky_relu", "elu", "softplus", "gelu", "silu"]
+Optimizer: TypeAlias = Literal["sgd", "momentum", "adam"]
+
+# Activations, each with the start of the weights that suits it.
+ACTIVATIONS: dict[Activation, tuple[Layer, Initializer]] = {
+    "tanh": (tanh, glorot),
+    "sigmoid": (sigmoid, glorot),
+    "relu": (relu, he),
+    "leaky_relu": (leaky_relu(), he),
+    "elu": (elu(), he),
+    "softplus": (softplus, he),
+    "gelu": (gelu, he),
+    "silu": (silu, he),
+}
+OPTIMIZERS: dict[Optimizer, Callable[[float], optax.GradientTransformation]] = {
+    "sgd": optax.sgd,
+    "momentum": lambda rate: optax.sgd(rate, momentum=0.9),
+    "adam": optax.adam,
+}
+
+
+def perceptron(hidden: Sequence[int], outputs: int, activation: Activation = "tanh") -> Layer:
+    """A perceptron: linear layers of the `hidden` widths, the activation after each, then linear(outputs).
+
+    Without hidden layers it is linear. Weights start as suits the activation. Raises TypeError or
+    ValueError where a width or `outputs` is not a positive integer, or no activation has that name.
+    """
+    if activation not in ACTIVATIONS:
+        raise ValueError(
+            f"perceptron: activation should be one of {', '.join(ACTIVATIONS)}, got {activation!r}"
+        )
+    for width in hidden:
+        checks.positive_integer("perceptron", "hidden", width)
+    between, kernel_init = ACTIVATIONS[activation]
+    body = [layer for width in hidden for layer in (linear(width, kernel_init), between)]
+    return serial(*body, linear(outputs))
+
+
+def perceptron_name(inputs: int, hidden: Sequence[int], outputs: int) -> str:
+    """What people call it: "2-8-8-1"."""
+    return "-".join(map(str, (inputs, *hidden, outputs)))

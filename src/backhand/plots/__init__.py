@@ -1,0 +1,11 @@
+"""Figures from results: each function draws one panel, small enough to be read on a phone.
+
+They return a `Drawing`: SVG in a light and a dark theme, and in words for those who can't see it. Series
+are told apart by colour and by dash, in colours that colour-blind readers can tell apart (Okabe and Ito, 2008).
+"""
+
+from backhand.plots.curves import curves
+from backhand.plots.drawing import Drawing, draw, draw_figure
+from backhand.plots.pictures import confusion, examples, weight_pictures
+
+__all__ = ["Drawing", "confusion", "curves", "draw", "draw_figure", "examples", "weight_pictures"]

@@ -1,0 +1,136 @@
+"""One net trained from many seeds at once: what error bars are made of.
+
+Small nets leave a processor idle. Under `jax.vmap` all seeds train in the time of a few, each from its own
+first weights, in its own order, on its own data.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any, TypeAlias
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from backhand import checks
+from backhand.layer import Layer
+from backhand.losses import Loss
+from backhand.progress import Progress
+from backhand.training import Metric, Step, TrainState, init_state, shuffled
+
+SeedHistory: TypeAlias = dict[str, dict[str, np.ndarray]]
+
+
+def init_seeds(
+    seeds: Sequence[int], net: Layer, optimizer: optax.GradientTransformation, x: Any
+) -> TrainState:
+    """The states before the first step, one a seed, stacked along a first axis; x (batch, …) is of one seed.
+
+    Raises as `init_state` does, and ValueError where there are no seeds.
+    """
+    if len(seeds) == 0:
+        raise ValueError("init_seeds: there should be at least one seed, got none")
+    keys = jax.vmap(jax.random.key)(jnp.asarray(seeds, jnp.uint32))
+    return jax.vmap(lambda key: init_state(key, net, optimizer, x))(keys)
+
+
+def fit_seeds(
+    states: TrainState,
+    step: Step,
+    splits: Mapping[str, tuple[Any, Any]],
+    *,
+    net: Layer,
+    loss: Loss,
+    epochs: int,
+    batch_size: int,
+    metrics: Sequence[Metric] = (),
+    label: str = "",
+    on_chunk: Callable[[int, TrainState], None] | None = None,
+    chunks: int = 50,
+) -> tuple[TrainState, SeedHistory]:
+    """Train all seeds for a number of epochs; return their last states and their history.
+
+    Args:
+      states: from `init_seeds`. They are left as they are.
+      step: from `make_step`.
+      splits: (x, y) by name, x (seeds, examples, …) and y (seeds, examples, …). "train" is trained on;
+        all are scored after every epoch.
+      net, loss: what `step` trains; here they only score.
+      epochs, batch_size: as in `fit`; each seed shuffles in its own order.
+      metrics: what to score beside the loss, such as `[accuracy]`.
+      label: what is being trained, for the progress line.
+      on_chunk: called with the number of epochs done (0 at first) and the states then, about `chunks` times.
+      chunks: in about how many pieces to train; between them there is progress, and Ctrl-C is heard.
+
+    Returns:
+      The states, and `history[split][metric]` of shape (epochs, seeds), "loss" among the metrics. All
+      scores are of the params after the epoch, by `net.apply`.
+
+    Raises TypeError or ValueError, before the first step, where data or sizes don't fit.
+    """
+    _check(states, splits, net, loss, epochs, batch_size)
+    names = ["loss", *(metric.__name__ for metric in metrics)]
+
+    def scores(params: Any, x: Any, y: Any) -> dict[str, Any]:
+        prediction = net.apply(params, x)
+        value, _ = loss.forward(prediction, y)
+        return dict(zip(names, [value, *(metric(prediction, y) for metric in metrics)], strict=True))
+
+    def epoch(state: TrainState, splits: Mapping[str, tuple[Any, Any]]) -> Any:
+        x, y = splits["train"]
+        state, _ = jax.lax.scan(
+            lambda state, rows: step(state, x[rows], y[rows]), state, shuffled(state, len(x), batch_size)
+        )
+        return state, {name: scores(state.params, *split) for name, split in splits.items()}
+
+    @partial(jax.jit, static_argnames="count")
+    def advance(states: TrainState, splits: Mapping[str, tuple[Any, Any]], count: int) -> Any:
+        return jax.lax.scan(lambda states, _: jax.vmap(epoch)(states, splits), states, length=count)
+
+    splits = jax.device_put({name: tuple(split) for name, split in splits.items()})
+    size = -(-epochs // chunks)
+    pieces: list[Any] = []
+    progress = Progress(epochs, label)
+    try:
+        if on_chunk is not None:
+            on_chunk(0, states)
+        for done in range(0, epochs, size):
+            states, piece = advance(states, splits, min(size, epochs - done))
+            pieces.append(jax.tree.map(np.asarray, piece))
+            done = min(done + size, epochs)
+            progress.show(
+                done,
+                {
+                    f"{split} {name}": float(values[-1].mean())
+                    for split, scored in pieces[-1].items()
+                    for name, values in scored.items()
+                },
+            )
+            if on_chunk is not None:
+                on_chunk(done, states)
+    finally:
+        progress.clear()
+    return states, jax.tree.map(lambda *parts: np.concatenate(parts), *pieces)
+
+
+def _check(states: Any, splits: Any, net: Any, loss: Any, epochs: Any, batch_size: Any) -> None:
+    if not isinstance(states, TrainState):
+        raise TypeError(
+            f"fit_seeds: states should be a TrainState, from init_seeds, got {type(states).__name__}"
+        )
+    checks.layers("fit_seeds", [net])
+    checks.positive_integer("fit_seeds", "epochs", epochs)
+    if "train" not in splits:
+        raise ValueError(f"fit_seeds: splits should have one called train, got {', '.join(splits) or 'none'}")
+    for name, (x, y) in splits.items():
+        checks.examples(f"{name} x", x, "fit_seeds")
+        if x.shape[:2] != y.shape[:2] or len(x) != len(states.key):
+            raise ValueError(
+                f"fit_seeds: {name} should have an example axis after one of {len(states.key)} seeds, got "
+                f"x {x.shape} and y {y.shape}"
+            )
+        prediction = jax.vmap(net.apply)(states.params, jnp.asarray(x))
+        for seed in range(len(x)):
+            loss.check(prediction[seed], y[seed])
+    checks.batches("fit_seeds", splits["train"][0].shape[1], batch_size)

@@ -1,0 +1,83 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+import backhand as bh
+from backhand.perceptrons import perceptron
+from backhand.seeds import fit_seeds, init_seeds
+
+NET, LOSS, ADAM = perceptron((6,), 3), bh.softmax_cross_entropy, optax.adam(0.01)
+STEP = bh.make_step(bh.manual(NET, LOSS), ADAM)
+SEEDS = (0, 3, 7)
+rng = np.random.default_rng(0)
+
+
+def points(count):
+    x = rng.normal(size=(len(SEEDS), count, 2))
+    return x, (x[:, :, 0] > 0).astype(np.int32) + (x[:, :, 1] > 0)
+
+
+SPLITS = {"train": points(23), "validation": points(9)}
+
+
+def train(splits=SPLITS, states=None, **changes):
+    states = init_seeds(SEEDS, NET, ADAM, SPLITS["train"][0][0]) if states is None else states
+    asked = {"net": NET, "loss": LOSS, "epochs": 7, "batch_size": 5, "metrics": [bh.accuracy]} | changes
+    return fit_seeds(states, STEP, splits, **asked)
+
+
+def test_each_seed_trains_as_it_would_alone():
+    """Its first weights, its order of examples and its data are its own: `fit` alone comes to the same."""
+    states, history = train(chunks=2)
+    for i, seed in enumerate(SEEDS):
+        x, y = (a[i] for a in SPLITS["train"])
+        state = bh.init_state(jax.random.key(seed), NET, ADAM, x)
+        validation = tuple(a[i] for a in SPLITS["validation"])
+        alone, told = bh.fit(
+            state, STEP, (x, y), net=NET, loss=LOSS, epochs=7, batch_size=5, validation=validation,
+            metrics=[bh.accuracy],
+        )  # fmt: skip
+        for a, b in zip(jax.tree.leaves(states.params), jax.tree.leaves(alone.params), strict=True):
+            np.testing.assert_allclose(a[i], b, rtol=1e-9, atol=1e-12)
+        for prefix, split in {"": "train", "val_": "validation"}.items():
+            for name in ("loss", "accuracy"):
+                np.testing.assert_allclose(history[split][name][:, i], told[prefix + name], rtol=1e-6)
+
+
+@pytest.mark.parametrize("chunks", [1, 3, 50])
+def test_pieces_make_no_difference(chunks):
+    whole, history = train(chunks=1)
+    seen = []
+    states, pieced = train(chunks=chunks, on_chunk=lambda done, states: seen.append(done))
+    assert seen[0] == 0
+    assert seen[-1] == 7
+    assert len(seen) - 1 == min(chunks, 7)
+    jax.tree.map(np.testing.assert_array_equal, whole.params, states.params)
+    jax.tree.map(np.testing.assert_array_equal, history, pieced)
+
+
+def test_the_states_can_be_used_again():
+    start = init_seeds(SEEDS, NET, ADAM, SPLITS["train"][0][0])
+    first, _ = train(states=start)
+    again, _ = train(states=start)
+    jax.tree.map(np.testing.assert_array_equal, first.params, again.params)
+
+
+def test_what_makes_no_sense():
+    x, y = SPLITS["train"]
+    for splits, says in {
+        "no train": ({"validation": (x, y)}, "should have one called train, got validation"),
+        "two seeds": ({"train": (x[:2], y[:2])}, "after one of 3 seeds, got x \\(2, 23, 2\\)"),
+        "a label too many": ({"train": (x, y + 1)}, "labels from 0 to 2"),
+        "nan": ({"train": (np.full_like(x, np.nan), y)}, "train x should be finite"),
+    }.values():
+        with pytest.raises(ValueError, match=says):
+            train(splits)
+    with pytest.raises(ValueError, match="batch_size should be at most the number of examples, 23, got 24"):
+        train(batch_size=24)
+    with pytest.raises(ValueError, match="epochs should be at least 1, got 0"):
+        train(epochs=0)
+    with pytest.raises(ValueError, match="at least one seed"):
+        init_seeds((), NET, ADAM, jnp.zeros((1, 2)))
