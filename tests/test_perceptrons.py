@@ -33,6 +33,6 @@ def test_optimizers_go_downhill_at_the_rate_asked_for(optimizer):
 
 def test_what_makes_no_sense():
     with pytest.raises(ValueError, match=r"activation should be one of tanh, .*, got 'tan'"):
-        perceptron((8,), 1, "tan")  # type: ignore[arg-type]
+        perceptron((8,), 1, "tan")
     with pytest.raises(ValueError, match="hidden should be at least 1, got 0"):
         perceptron((8, 0), 1)
