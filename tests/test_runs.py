@@ -93,6 +93,13 @@ def outcomes(tmp_path):
     return [json.loads(p.read_text())["outcome"] for p in (tmp_path / "out").glob("*/receipt.json")]
 
 
+@pytest.mark.parametrize("words", ["--hidden 5 6", "--hidden 5,6", "--hidden=5,6", "--hidden"])
+def test_widths_with_and_without_commas(tmp_path, monkeypatch, words):
+    seen = []
+    experiment(tmp_path, monkeypatch, lambda config, run: seen.append(config.hidden), *words.split())
+    assert seen == [(5, 6) if "5" in words else ()]
+
+
 def test_main_runs_and_leaves_a_receipt(tmp_path, monkeypatch):
     seen = []
     experiment(

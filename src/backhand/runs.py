@@ -16,6 +16,7 @@ import json
 import math
 import os
 import platform
+import re
 import shlex
 import shutil
 import subprocess
@@ -191,7 +192,8 @@ def main(config_type: type[Config], experiment: Callable[[Config, Run], None], d
     before anything has run, and leaves no folder; Ctrl-C with status 130, after saying what was kept.
     """
     name = Path(sys.argv[0]).stem
-    config = tyro.cli(config_type, prog=f"python {sys.argv[0]}", description=description)
+    args = [word for argument in sys.argv[1:] for word in _words(argument)]
+    config = tyro.cli(config_type, args=args, prog=f"python {sys.argv[0]}", description=description)
     try:
         run = Run.start(name, config)
     except OSError as error:
@@ -222,6 +224,11 @@ def print_table(header: Sequence[str], rows: Sequence[Sequence[str]], title: str
     console = Console()
     console.width = min(console.width, 100) if console.is_terminal else 100
     console.print(table)
+
+
+def _words(argument: str) -> list[str]:
+    """Widths may be written with commas, as in --hidden 8,8 or --hidden=8,8; the command line wants 8 8."""
+    return re.split("[=,]", argument) if re.fullmatch(r"(--[\w-]+=)?\d+(,\d+)+", argument) else [argument]
 
 
 def _fail(message: str) -> NoReturn:
