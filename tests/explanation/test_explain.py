@@ -88,7 +88,7 @@ def test_the_lessons_graph(lesson):
         "h": ["h"],
         "z₂": ["h"],
         "p": ["p"],
-        "L": ["p", "int32 5 (20 B)"],
+        "L": ["p", "y (20 B)"],
     }
     with pytest.raises(KeyError, match=r"nodes are x, w₁, .* no 'z'"):
         lesson["z"]
@@ -117,6 +117,12 @@ def test_what_is_copied_gets_the_sum(nest):
     assert nest["z₁"].chain == "dz₁ = ds₁ + dz₂ w₂ᵀ"
     assert nest["s₂"].inputs == ("z₃", "z₄", "s₁")
     assert nest["s₂"].formula == "s₂ = z₃ + z₄ + s₁"
+
+
+def test_what_is_kept_is_named(nest):
+    assert [str(kept) for kept in nest["L"].kept] == ["softmax(z₅) (120 B)", "y (20 B)"]
+    assert [kept.shared for kept in nest["L"].kept] == [False, False]
+    assert nest["L"].kept[0][2:] == ((5, 3), "float64", 120)
 
 
 def test_the_table_fits_a_terminal(lesson, nest):

@@ -37,15 +37,23 @@ class Gradient(NamedTuple):
 
 
 class Kept(NamedTuple):
-    """An array kept for the backward pass; `node` names the node whose value it is, where it is one's."""
+    """An array kept for the backward pass.
 
-    node: str | None
+    `symbols` say what it is, "" where nothing does; `shared` is whether it is a node's value or y, kept anyway.
+    """
+
+    symbols: str
+    shared: bool
     shape: tuple[int, ...]
     dtype: str
     bytes: int
 
     def __str__(self) -> str:
-        return self.node or f"{self.dtype} {form(self.shape)} ({self.bytes:,} B)"
+        return (
+            self.symbols
+            if self.shared
+            else f"{self.symbols or f'{self.dtype} {form(self.shape)}'} ({self.bytes:,} B)"
+        )
 
 
 class Share(NamedTuple):

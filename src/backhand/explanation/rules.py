@@ -21,12 +21,13 @@ class Words(NamedTuple):
 class Rule(NamedTuple):
     """A layer or a loss: what it computes, and what it sends back to its input x and to each parameter.
 
-    `letter` is what people call its output.
+    `letter` is what people call its output, and `keeps` says what it keeps for its backward.
     """
 
     forward: Words
     back: dict[str, Words]
     letter: str = "h"
+    keeps: tuple[str, ...] = ()
 
 
 def fill(template: str, names: dict[str, str]) -> str:
@@ -36,9 +37,9 @@ def fill(template: str, names: dict[str, str]) -> str:
     return template
 
 
-def activation(symbols: str, words: str, slope: str, back_words: str) -> Rule:
+def activation(symbols: str, words: str, slope: str, back_words: str, keeps: str) -> Rule:
     """The rule of a function that acts entry by entry: dx = dy ⊙ its slope."""
-    return Rule(Words(symbols, words), {"x": Words(f"{{dy}} ⊙ {slope}", back_words)})
+    return Rule(Words(symbols, words), {"x": Words(f"{{dy}} ⊙ {slope}", back_words)}, keeps=(keeps,))
 
 
 LAYERS = {
@@ -60,54 +61,63 @@ LAYERS = {
             ),
         },
         "z",
+        ("{x}",),
     ),
     "tanh": activation(
         "tanh({x})",
         "each entry squeezed into −1 … 1",
         "(1 − {y}²)",
         "each entry times tanh's slope there: 1 at 0, almost 0 where {y} is near ±1, so a saturated unit hardly learns",
+        "{y}",
     ),
     "sigmoid": activation(
         "σ({x})",
         "each entry squeezed into 0 … 1",
         "{y} ⊙ (1 − {y})",
         "each entry times the sigmoid's slope there, which is ¼ at most",
+        "{y}",
     ),
     "relu": activation(
         "max({x}, 0)",
         "each entry where it is positive, else 0",
         "[{x} > 0]",
         "a gate: the gradient passes where {x} was positive, and stops elsewhere",
+        "{x} > 0",
     ),
     "leaky_relu": activation(
         "{x} where {x} ≥ 0, else {arg} {x}",
         "each entry, held back where it is negative",
         "(1 where {x} ≥ 0, else {arg})",
         "the gradient passes where {x} was not negative; elsewhere {arg} of it does",
+        "{x} ≥ 0",
     ),
     "elu": activation(
         "{x} where {x} > 0, else {arg} (e^{x} − 1)",
         "each entry, bent towards −{arg} where it is negative",
         "(1 where {x} > 0, else {arg} e^{x})",
         "the gradient passes where {x} was positive; the further below 0, the less of it does",
+        "{x}",
     ),
     "softplus": activation(
         "log(1 + e^{x})",
         "a smooth max(·, 0) of each entry",
         "σ({x})",
         "each entry times the softplus's slope there, a sigmoid",
+        "{x}",
     ),
     "gelu": activation(
         "{x} ⊙ Φ({x})",
         "each entry, weighed by the share Φ of a standard normal below it",
         "(Φ({x}) + {x} ⊙ φ({x}))",
         "each entry times gelu's slope there, by the product rule, with φ the derivative of Φ",
+        "{x}",
     ),
     "silu": activation(
         "{x} ⊙ σ({x})",
         "each entry, weighed by its own sigmoid",
         "σ({x}) ⊙ (1 + {x} ⊙ (1 − σ({x})))",
         "each entry times silu's slope there, by the product rule",
+        "{x}",
     ),
     "softmax": Rule(
         Words("softmax({x})", "each row's exponentials over their sum: positive, and every row adds up to 1"),
@@ -119,6 +129,7 @@ LAYERS = {
             )
         },
         "p",
+        ("{y}",),
     ),
 }
 
@@ -137,10 +148,12 @@ LOSSES = {
                 "2 ({x} − y) / N", "towards the target, the harder the farther; 1/N is the mean's share"
             )
         },
+        keeps=("{x} − y",),
     ),
     "absolute_error": Rule(
         Words("1/N Σₙ ‖{x} − y‖₁", "each example's absolute errors, averaged over the batch"),
         {"x": Words("sign({x} − y) / N", "every error pulls alike, large or small; 1/N is the mean's share")},
+        keeps=("sign({x} − y)",),
     ),
     "huber": Rule(
         Words(
@@ -151,10 +164,12 @@ LOSSES = {
                 "clip({x} − y, ±δ) / N", "the error itself, but never more than δ; 1/N is the mean's share"
             )
         },
+        keeps=("clip({x} − y, ±δ)",),
     ),
     "logistic": Rule(
         Words("−1/N Σₙ log(σ({x}) if y else 1 − σ({x}))", "minus the log of the chance given to what was so"),
         {"x": Words("(σ({x}) − y) / N", "what was predicted, less what was so; 1/N is the mean's share")},
+        keeps=("{x}", "1 − 2y"),
     ),
     "cross_entropy": Rule(
         Words(
@@ -168,6 +183,7 @@ LOSSES = {
                 "it was the stronger; 1/N is the mean's share",
             )
         },
+        keeps=("{x}", "y"),
     ),
     "softmax_cross_entropy": Rule(
         Words(
@@ -180,6 +196,7 @@ LOSSES = {
                 "what was predicted, less what was so, the one-hot Y; 1/N is the mean's share",
             )
         },
+        keeps=("softmax({x})", "y"),
     ),
 }
 
