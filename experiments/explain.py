@@ -460,10 +460,10 @@ def downhill(results: dict[str, Any]) -> list[str]:
         rows.append(
             (
                 number(step["rate"]),
-                number(step["loss"], 5),
+                number(step["loss"]),
                 number(decrease),
                 number(foretold),
-                number(ratios[-1]),
+                number(ratios[-1], 3),
             )
         )
     return [
