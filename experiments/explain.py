@@ -476,8 +476,8 @@ def downhill(results: dict[str, Any]) -> list[str]:
         ),
         report.table(["η", "L after", "fell by", "η ‖g‖²", "ratio"], rows),
         report.paragraph(
-            f"With the smallest step the ratio is {number(ratios[-1])}; with the largest, "
-            f"{number(ratios[0])}: the gradient is the slope where we stand, and along a long step the "
+            f"With the smallest step the ratio is {number(ratios[-1], 3)}; with the largest, "
+            f"{number(ratios[0], 3)}: the gradient is the slope where we stand, and along a long step the "
             "slope changes."
         ),
     ]
