@@ -120,7 +120,7 @@ class Run:
 
     def save_arrays(self, name: str, arrays: Mapping[str, np.ndarray]) -> Path:
         """Write named arrays to a safetensors file of the run."""
-        contiguous = {key: np.ascontiguousarray(a) for key, a in arrays.items()}
+        contiguous = {key: np.asarray(a, order="C") for key, a in arrays.items()}  # a scalar stays one
         return self.write(name, safetensors.numpy.save(contiguous))
 
     def arrays(self, name: str) -> dict[str, np.ndarray]:

@@ -6,6 +6,17 @@ are told apart by colour and by dash, in colours that colour-blind readers can t
 
 from backhand.plots.curves import curves
 from backhand.plots.drawing import Drawing, draw, draw_figure
+from backhand.plots.graph import GraphNode, computational_graph
 from backhand.plots.pictures import confusion, examples, weight_pictures
 
-__all__ = ["Drawing", "confusion", "curves", "draw", "draw_figure", "examples", "weight_pictures"]
+__all__ = [
+    "Drawing",
+    "GraphNode",
+    "computational_graph",
+    "confusion",
+    "curves",
+    "draw",
+    "draw_figure",
+    "examples",
+    "weight_pictures",
+]
