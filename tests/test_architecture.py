@@ -34,6 +34,7 @@ MAY_IMPORT = {
     "runs": {"digest", "report"},
     "timing": set(),
     "report": set(),
+    "resampling": set(),
     "plots": set(),
 }
 CORE = {
