@@ -8,7 +8,7 @@ All sizes of sample and all resampled sets train together under one `vmap`: a sm
 fills as many rows as the largest, which leaves its mean loss as it is, and gives all the same number of steps.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -289,24 +289,29 @@ def write_report(config: Config, run: runs.Run, samples: data.Dataset) -> Path:
 def figures(config: Config, run: runs.Run, samples: data.Dataset, cells: list[Cell]) -> list[str]:
     """The report's sections, with their figures and what those come to in words."""
     histories, sizes = run.arrays("histories.safetensors"), sizes_of(cells)
-    capacity, terms, learning = [], [], []
     noise = ("noise σ²", config.noise**2)
+    capacity, learning, terms, savings, gaps = [], [], [], [], []
     for size, group in sizes.items():
-        series, split = {}, {}
-        for depth in dict.fromkeys(cell["depth"] for cell in group):
-            nets = sorted((c for c in group if c["depth"] == depth), key=lambda c: int(c["parameters"]))
-            at = [cell["parameters"] for cell in nets]
-            for key in ("train", "validation"):
-                series[f"{key}, {layers(depth)}"] = curve(at, [mean(cell[key]) for cell in nets])
-            for key in TERMS:
-                split[f"{key}, {layers(depth)}"] = curve(at, [Estimate(*cell[key]) for cell in nets])
-        drawing = plots.with_errors(
-            series, f"{size} training points", "parameters", "mean squared error", noise
-        )
+        title = f"{size} training points"
+
+        def curves(key: str, group: list[Cell] = group) -> dict[str, plots.Curve]:
+            return curves_of(group, "depth", lambda depth: f"{key}, {layers(depth)}", "parameters", key)
+
+        losses, parts = (curves("train") | curves("validation"), curves("bias²") | curves("variance"))
+        drawing = plots.with_errors(losses, title, "parameters", "mean squared error", noise, log=True)
         capacity.append(run.figure(f"capacity-{size}", *drawing))
-        drawing = plots.with_errors(split, f"{size} training points", "parameters", "squared error", noise)
+        drawing = plots.with_errors(parts, title, "parameters", "squared error", noise)
         terms.append(run.figure(f"bias-variance-{size}", *drawing))
         learning.append(learning_figure(run, histories, largest_of(group), noise))
+    for depth in dict.fromkeys(cell["depth"] for cell in cells):
+        those = [cell for cell in cells if cell["depth"] == depth and converged(cell)]
+        series = curves_of(those, "points", lambda size: f"{size} points", "width", "saved")
+        drawing = plots.with_errors(series, layers(depth), "width", "test loss saved", ("nothing saved", 0.0))
+        savings.append(run.figure(f"saved-{depth}", *drawing))
+        series = curves_of(those, "net", str, "points", "gap")
+        y_label = "validation − training loss"
+        drawing = plots.with_errors(series, layers(depth), "training points", y_label, ("no gap", 0.0))
+        gaps.append(run.figure(f"gap-{depth}", *drawing))
     return [
         report.heading("Too small, too large"),
         report.paragraph(
@@ -322,28 +327,47 @@ def figures(config: Config, run: runs.Run, samples: data.Dataset, cells: list[Ce
         report.figures(*learning),
         report.heading("What stopping early saves"),
         report.paragraph(stopping_in_words(cells)),
-        report.figures(saving_figure(run, sizes)),
+        report.figures(*savings, course_figure(run, histories, largest_of(sizes[min(sizes)]), noise)),
         report.heading("More data"),
         report.paragraph(more_data_in_words(cells)),
-        report.figures(*gap_figures(run, cells)),
+        report.figures(*gaps),
         report.heading("Bias and variance"),
         report.paragraph(
             "The error expected of a net trained on a sample is E(ŷ − y)² = (Eŷ − f)² + Var ŷ + σ²: bias², by how "
             "much the mean of all fits misses the true curve f; variance, by how much fits to different samples "
             f"differ; and noise. Here E is the mean over {config.resamples} samples, and the squares are means over x. "
             "Error bars are the jackknife's standard errors. Bias² is less what the scatter of the mean adds to it, so "
-            "a small one can come out below 0; a logarithmic axis leaves it out."
+            "a small one can come out below 0."
         ),
         report.paragraph(bias_variance_in_words(cells)),
-        report.figures(*terms, *course_figures(run, histories, sizes, noise)),
+        report.figures(*terms),
         report.paragraph(sum_in_words(cells)),
         report.details("Bias², variance and noise of every net", report.table(*decomposition_table(cells))),
     ]
 
 
-def curve(x: Sequence[float], estimates: Sequence[Estimate]) -> plots.Curve:
-    """Estimates over x, to be drawn."""
-    return plots.Curve(x, [e.value for e in estimates], [e.error for e in estimates])
+def curves_of(
+    cells: Sequence[Cell], by: str, label: Callable[[Any], str], over: str, key: str
+) -> dict[str, plots.Curve]:
+    """What `key` is over another entry of the cells, a labelled curve for each value of a third."""
+    series = {}
+    for value in dict.fromkeys(cell[by] for cell in cells):
+        those = sorted((cell for cell in cells if cell[by] == value), key=lambda cell: int(cell[over]))
+        values, errors = zip(*(estimate(cell, key) for cell in those), strict=True)
+        series[label(value)] = plots.Curve([cell[over] for cell in those], values, errors)
+    return series
+
+
+def estimate(cell: Cell, key: str) -> Estimate:
+    """What a cell says of `key`, and how sure it is.
+
+    The gap is by how much validation is above training; saved is by how much the test loss is lower where
+    validation is lowest than at the end.
+    """
+    if key in TERMS:
+        return Estimate(*cell[key])
+    pairs = {"gap": ("validation", "train"), "saved": ("test", "stopped")}
+    return less(*(cell[part] for part in pairs[key])) if key in pairs else mean(cell[key])
 
 
 def layers(depth: int) -> str:
@@ -358,7 +382,7 @@ def fit_figures(run: runs.Run, samples: data.Dataset, cells: list[Cell]) -> list
     chosen = {cell["net"]: cell for cell in (smallest, best_of(cells), largest_of(cells))}
     for name, cell in chosen.items():
         x, y = (a[0, : cell["points"], 0] for a in samples["train"])
-        title = f"{name}: {cell['verdict']}"
+        title = f"{name}, {cell['points']} points: {cell['verdict']}"
         drawing = plots.fits(GRID, truth(GRID), predictions[f"{name}.{cell['points']}"], (x, y), title)
         pictures.append(run.figure(f"fits-{name}", *drawing))
     return pictures
@@ -372,69 +396,27 @@ def learning_figure(
     for split in ("train", "validation"):
         values = histories[f"{cell['net']}.{cell['points']}.{split}"].astype(np.float64)
         series[split] = plots.Curve(np.arange(1, len(values) + 1), values.mean(1), values.std(1, ddof=1))
-    turn = np.asarray(cell["turn"], np.float64)
-    mark = ("validation lowest", float(turn.mean()), float(turn.std(ddof=1)))
+    mark = ("validation lowest, ± sd", *spread(cell["turn"]))
     title = f"{cell['net']}, {cell['points']} points"
-    drawing = plots.bands(series, title, "epoch", "mean squared error, ± sd", level, mark)
+    drawing = plots.bands(series, title, "epoch", "mean squared error, ± sd", level, mark, log=True)
     return run.figure(f"learning-{cell['points']}", *drawing)
 
 
-def course_figures(
-    run: runs.Run, histories: dict[str, np.ndarray], sizes: dict[int, list[Cell]], level: tuple[str, float]
-) -> list[str]:
-    """Bias² and variance of the largest net as training goes on, with least data."""
-    cell = largest_of(sizes[min(sizes)])
+def course_figure(
+    run: runs.Run, histories: dict[str, np.ndarray], cell: Cell, level: tuple[str, float]
+) -> str:
+    """A net's bias² and variance as training goes on."""
     key = f"{cell['net']}.{cell['points']}"
-    epoch = histories[f"{key}.epoch"]
-    series = {term: plots.Curve(epoch, *histories[f"{key}.{term}"].T) for term in TERMS}
-    title = f"{cell['net']}, {cell['points']} points, in training"
-    return [run.figure("course", *plots.bands(series, title, "epoch", "squared error, ± se", level))]
+    series = {term: plots.Curve(histories[f"{key}.epoch"], *histories[f"{key}.{term}"].T) for term in TERMS}
+    mark = ("validation lowest, ± sd", *spread(cell["turn"]))
+    title = f"{cell['net']}, {cell['points']} points"
+    return run.figure("course", *plots.bands(series, title, "epoch", "squared error, ± se", level, mark))
 
 
-def saving_figure(run: runs.Run, sizes: dict[int, list[Cell]]) -> str:
-    """What early stopping saves, by net and size."""
-    series = {}
-    for size, group in sizes.items():
-        nets = sorted(group, key=lambda cell: int(cell["parameters"]))
-        series[f"{size} points"] = curve(
-            [cell["parameters"] for cell in nets], [saved(cell) for cell in nets]
-        )
-    drawing = plots.with_errors(
-        series, "Saved by early stopping", "parameters", "test loss saved", ("nothing saved", 0.0), log=False
-    )
-    return run.figure("saved", *drawing)
-
-
-def gap_figures(run: runs.Run, cells: list[Cell]) -> list[str]:
-    """How far validation is above training, by size; a picture a depth."""
-    pictures = []
-    for depth in dict.fromkeys(cell["depth"] for cell in cells):
-        series = {}
-        for net in dict.fromkeys(cell["net"] for cell in cells if cell["depth"] == depth):
-            nets = sorted(
-                (c for c in cells if c["net"] == net and converged(c)), key=lambda c: int(c["points"])
-            )
-            series[net] = curve([cell["points"] for cell in nets], [gap(cell) for cell in nets])
-        drawing = plots.with_errors(
-            {net: curve for net, curve in series.items() if curve.x},
-            layers(depth),
-            "training points",
-            "validation − training loss",
-            ("no gap", 0.0),
-            log=False,
-        )
-        pictures.append(run.figure(f"gap-{depth}", *drawing))
-    return pictures
-
-
-def gap(cell: Cell) -> Estimate:
-    """By how much the validation loss is above the training loss."""
-    return less(cell["validation"], cell["train"])
-
-
-def saved(cell: Cell) -> Estimate:
-    """By how much the test loss is lower at the epoch of the lowest validation loss than at the last."""
-    return less(cell["test"], cell["stopped"])
+def spread(values: Any) -> tuple[float, float]:
+    """Mean and standard deviation."""
+    values = np.asarray(values, np.float64)
+    return float(values.mean()), float(values.std(ddof=1))
 
 
 def trend(change: Estimate, down: str, up: str) -> str:
@@ -486,10 +468,11 @@ def turning_in_words(cells: Sequence[Cell], epochs: int) -> str:
     said = []
     for size, group in sizes_of(cells).items():
         cell = largest_of(group)
-        turn, cost = np.asarray(cell["turn"], np.float64), saved(cell)
+        turn, sd = spread(cell["turn"])
+        cost = estimate(cell, "saved")
         said.append(
             f"With {size} points the validation loss of {cell['net']}, the largest net, is lowest after epoch "
-            f"{turn.mean():.0f} ± {turn.std(ddof=1):.0f} of {epochs} (sd over {len(turn)} nets); going on to the end "
+            f"{turn:.0f} ± {sd:.0f} of {epochs} (sd over {len(cell['turn'])} nets); going on to the end "
             f"{trend(cost, 'lowers', 'raises')} the test loss ({cost})."
         )
     return " ".join(said)
@@ -497,7 +480,7 @@ def turning_in_words(cells: Sequence[Cell], epochs: int) -> str:
 
 def stopping_in_words(cells: Sequence[Cell]) -> str:
     """In how many cells stopping early pays, and where most."""
-    savings = [(saved(cell), cell) for cell in cells if converged(cell)]
+    savings = [(estimate(cell, "saved"), cell) for cell in cells if converged(cell)]
     pays = [pair for pair in savings if pair[0].clear and pair[0].value > 0]
     hurts = [pair for pair in savings if pair[0].clear and pair[0].value < 0]
     text = (
@@ -525,8 +508,9 @@ def more_data_in_words(cells: Sequence[Cell]) -> str:
     falling = less(many["validation"], few["validation"])
     return (
         f"From {few['points']} points to {many['points']} the gap between the validation and the training loss of "
-        f"{net}, the largest net, {trend(closing, 'narrows', 'widens')} from {gap(few)} to {gap(many)}, and its "
-        f"validation loss {trend(falling, 'falls', 'rises')} from {mean(few['validation'])} to {mean(many['validation'])}."
+        f"{net}, the largest net, {trend(closing, 'narrows', 'widens')} from {estimate(few, 'gap')} to "
+        f"{estimate(many, 'gap')}, and its validation loss {trend(falling, 'falls', 'rises')} from "
+        f"{mean(few['validation'])} to {mean(many['validation'])}."
     )
 
 
@@ -568,9 +552,8 @@ def table_of(cells: Sequence[Cell]) -> list[tuple[str, ...]]:
     header = ("net", "points", "params", "train", "validation", "saved by stopping", "at epoch", "verdict")
     table: list[tuple[str, ...]] = [header]
     for cell in cells:
-        turn = np.asarray(cell["turn"], np.float64)
-        estimates = [str(e) for e in (mean(cell["train"]), mean(cell["validation"]), saved(cell))]
-        at = f"{turn.mean():.0f} ± {turn.std(ddof=1):.0f}"
+        estimates = [str(estimate(cell, key)) for key in ("train", "validation", "saved")]
+        at = "{:.0f} ± {:.0f}".format(*spread(cell["turn"]))
         table.append(
             (cell["net"], str(cell["points"]), f"{cell['parameters']:,}", *estimates, at, cell["verdict"])
         )

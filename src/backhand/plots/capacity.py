@@ -1,6 +1,7 @@
 """What a net makes of how much it can fit, and of how much it is given: curves with errors, fits with bands."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from itertools import cycle
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -9,8 +10,6 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 
 from backhand.plots.drawing import Drawing, draw_figure
-
-MARKERS = "osD^vP"
 
 
 class Curve(NamedTuple):
@@ -26,30 +25,22 @@ def with_errors(
     title: str,
     x_label: str,
     y_label: str,
-    level: tuple[str, float] | None = None,
-    log: bool = True,
+    level: tuple[str, float],
+    log: bool = False,
 ) -> Drawing:
-    """Named series with error bars over a logarithmic x, whose values are the ticks.
+    """Named curves with error bars over a logarithmic x whose ticks are its values; `level` is a horizontal line."""
 
-    `level` is a horizontal line and its name. On a logarithmic y axis values of 0 and less are left out.
-    """
-
-    def paint(figure: Figure) -> None:
-        axes = figure.add_subplot()
-        for marker, (label, (x, y, error)) in zip(MARKERS * len(series), series.items(), strict=False):
-            shown = np.where(np.asarray(y) > 0, y, np.nan) if log else np.asarray(y)  # a log axis has no 0
-            axes.errorbar(x, shown, error, label=label, marker=marker, markersize=4, capsize=2)
-        _level(axes, level)
-        ticks = sorted({float(value) for x, _, _ in series.values() for value in x})
+    def panel(axes: Axes) -> None:
+        for marker, (label, (x, y, error)) in zip(cycle("osD^vP"), series.items(), strict=False):
+            axes.errorbar(x, _shown(y, log), error, label=label, marker=marker, markersize=4, capsize=2)
         axes.set_xscale("log")
-        axes.set_xticks(_apart(ticks), [f"{tick:g}" for tick in _apart(ticks)])
+        ticks = _apart(sorted({float(value) for x, _, _ in series.values() for value in x}))
+        axes.set_xticks(ticks, [f"{tick:,g}" for tick in ticks])
         axes.xaxis.set_minor_locator(NullLocator())
-        if log:
-            _log_y(axes, [y for _, y, _ in series.values()] + [[level[1]] if level else []])
         axes.set(title=title, xlabel=x_label, ylabel=y_label)
-        figure.legend(loc="outside lower center", ncols=2, fontsize=9)
+        _finish(axes, series, level, log)
 
-    return draw_figure(paint, f"Curves with error bars. {title}: {_ends(series)}.", 4.4, 3.8)
+    return _draw(panel, f"Curves with error bars. {title}, {y_label} by {x_label}: {_ends(series)}.")
 
 
 def bands(
@@ -57,39 +48,28 @@ def bands(
     title: str,
     x_label: str,
     y_label: str,
-    level: tuple[str, float] | None = None,
-    mark: tuple[str, float, float] | None = None,
+    level: tuple[str, float],
+    mark: tuple[str, float, float],
+    log: bool = False,
 ) -> Drawing:
-    """Named curves in bands of y ± error, on a logarithmic y axis.
+    """Named curves in bands of y ± error; `level` is a horizontal line, `mark` a place on x, ± how much."""
+    name, where, spread = mark
 
-    `level` is a horizontal line and its name; `mark` the name of a place on the x axis, where it is, and ± how much.
-    """
-
-    def paint(figure: Figure) -> None:
-        axes = figure.add_subplot()
+    def panel(axes: Axes) -> None:
+        ink = axes.xaxis.label.get_color()
         for label, (x, y, error) in series.items():
-            y, error = np.where(np.asarray(y) > 0, y, np.nan), np.asarray(error)
-            (line,) = axes.plot(x, y, label=label)
-            low = np.maximum(y - error, y / 10)  # a log axis has no 0
-            axes.fill_between(x, low, y + error, color=line.get_color(), alpha=0.2, linewidth=0)
-        _level(axes, level)
-        if mark:
-            name, where, spread = mark
-            ink = axes.xaxis.label.get_color()
-            axes.axvline(where, color=ink, linestyle=(0, (1, 1)), linewidth=1.2)
-            axes.axvspan(where - spread, where + spread, color=ink, alpha=0.1, linewidth=0)
-            axes.plot([], [], color=ink, linestyle=(0, (1, 1)), linewidth=1.2, label=name)
-            first, last = (
-                min(x[0] for x, _, _ in series.values()),
-                max(x[-1] for x, _, _ in series.values()),
-            )
-            axes.set_xlim(first - 0.02 * (last - first), last + 0.02 * (last - first))
-        _log_y(axes, [y for _, y, _ in series.values()] + [[level[1]] if level else []])
-        axes.set(title=title, xlabel=x_label, ylabel=y_label)
-        figure.legend(loc="outside lower center", ncols=2, fontsize=9)
+            (line,) = axes.plot(x, _shown(y, log), label=label)
+            low, high = np.subtract(y, error), np.add(y, error)
+            low = np.maximum(low, np.asarray(y) / 10) if log else low
+            axes.fill_between(x, low, high, color=line.get_color(), alpha=0.2, linewidth=0)
+        left, right = axes.get_xlim()
+        axes.axvspan(max(where - spread, left), min(where + spread, right), color=ink, alpha=0.1, linewidth=0)
+        axes.axvline(where, color=ink, linestyle=":", linewidth=1.2, label=name)
+        axes.set(title=title, xlabel=x_label, ylabel=y_label, xlim=(left, right))
+        _finish(axes, series, level, log)
 
-    marked = f"; {mark[0]}: {mark[1]:.0f} ± {mark[2]:.0f}" if mark else ""
-    return draw_figure(paint, f"Curves in bands. {title}: {_ends(series)}{marked}.", 4.4, 3.8)
+    alt = f"Curves in bands. {title}, {y_label} by {x_label}: {_ends(series)}; {name}: {where:.0f} ± {spread:.0f}."
+    return _draw(panel, alt)
 
 
 def fits(
@@ -105,8 +85,7 @@ def fits(
     """
     mean, spread = predictions.mean(0), predictions.std(0, ddof=1)
 
-    def paint(figure: Figure) -> None:
-        axes = figure.add_subplot()
+    def panel(axes: Axes) -> None:
         axes.plot(x, truth, label="true curve")
         axes.plot(x, predictions[0], label="one fit")
         (middle,) = axes.plot(x, mean, label="mean of all fits")
@@ -116,31 +95,40 @@ def fits(
         seen = np.concatenate([truth, points[1]])
         room = 0.1 * np.ptp(seen)
         axes.set(title=title, xlabel="x", ylabel="y", ylim=(seen.min() - room, seen.max() + room))
-        figure.legend(loc="outside lower center", ncols=2, fontsize=9)
 
     alt = (
         f"Fits. {title}: {len(predictions)} nets, each fitted to its own sample, lie on average within "
         f"{np.abs(mean - truth).mean():.2g} of the true curve and spread by an sd of {spread.mean():.2g}."
     )
+    return _draw(panel, alt)
+
+
+def _draw(panel: Callable[[Axes], None], alt: str) -> Drawing:
+    """One panel, and its legend below, where it covers nothing."""
+
+    def paint(figure: Figure) -> None:
+        panel(figure.add_subplot())
+        figure.legend(loc="outside lower center", ncols=2, fontsize=9)
+
     return draw_figure(paint, alt, 4.4, 3.8)
 
 
-def _level(axes: Axes, level: tuple[str, float] | None) -> None:
-    if level:
-        ink = axes.xaxis.label.get_color()
-        axes.axhline(level[1], color=ink, linewidth=1, label=level[0], zorder=0)
+def _shown(y: Any, log: bool) -> Any:
+    """What of y the axis can show: a logarithmic one has no 0."""
+    return np.where(np.asarray(y) > 0, y, np.nan) if log else y
 
 
-def _log_y(axes: Axes, values: list[Any]) -> None:
-    """A logarithmic y axis that error bars reaching down to 0 don't stretch."""
-    every = np.concatenate([np.asarray(y, dtype=np.float64).ravel() for y in values])
-    every = every[np.isfinite(every) & (every > 0)]
-    axes.set_yscale("log")
-    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axes.yaxis.set_major_formatter("{x:g}")
-    axes.yaxis.set_minor_locator(NullLocator())
-    if len(every):
-        axes.set_ylim(bottom=every.min() / 1.6)
+def _finish(axes: Axes, series: Mapping[str, Curve], level: tuple[str, float], log: bool) -> None:
+    """Draw the level; on a logarithmic axis, don't let error bars that reach down to 0 stretch it."""
+    name, height = level
+    axes.axhline(height, color=axes.xaxis.label.get_color(), linewidth=1, label=name, zorder=0)
+    if log:
+        values = np.concatenate([[height], *(np.asarray(y, np.float64) for _, y, _ in series.values())])
+        axes.set_yscale("log")
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.yaxis.set_major_formatter("{x:g}")
+        axes.yaxis.set_minor_locator(NullLocator())
+        axes.set_ylim(bottom=values[values > 0].min() / 1.6)  # false for NaN
 
 
 def _apart(ticks: list[float]) -> list[float]:
