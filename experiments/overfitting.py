@@ -168,13 +168,13 @@ def train(
     )  # type: ignore[assignment]
     seeds = np.random.default_rng(config.seed).integers(2**32, size=config.resamples).tolist()
     states = init_seeds(seeds * count, net, optimizer, splits["train"][0][0])
-    grid = jnp.asarray(GRID[:, None])
+    predict = jax.jit(jax.vmap(lambda params: net.apply(params, jnp.asarray(GRID[:, None]))))
     done, predictions = [], []  # as training goes on
 
     def on_chunk(epoch: int, states: bh.TrainState) -> None:
         done.append(epoch)
-        prediction = jax.vmap(net.apply, in_axes=(0, None))(states.params, grid)
-        predictions.append(np.asarray(prediction).reshape(count, config.resamples, len(GRID)))
+        prediction = np.asarray(predict(states.params))
+        predictions.append(prediction.reshape(count, config.resamples, len(GRID)))
 
     states, history = fit_seeds(
         states,
@@ -235,7 +235,7 @@ def judged(cells: Sequence[Cell]) -> list[Cell]:
         best = min(rivals, key=lambda c: float(np.mean(c["validation"])))
         worse = less(cell["validation"], best["validation"])
         if cell is best or worse.value <= 2 * worse.error:
-            return "best" if cell is best else "about right"
+            return "best" if cell is best else "fits"
         return "underfits" if np.mean(cell["train"]) > np.mean(best["train"]) else "overfits"
 
     return [cell | {"verdict": verdict(cell)} for cell in cells]
@@ -277,8 +277,8 @@ def write_report(config: Config, run: runs.Run, samples: data.Dataset) -> Path:
             f"{config.held_out} test points. No net can be expected below the noise, {config.noise**2:.3g}. A net "
             "underfits, or overfits, where its validation loss is above the best net's at that size by more than two "
             "standard errors, over pairs trained on the same points, and its training loss is higher, or lower, than "
-            "that net's. Saved by stopping is the test loss after the last epoch less that after the epoch, ± sd in "
-            "the next column, of the lowest validation loss."
+            "that net's; else it fits. Stopped after the epoch of its lowest validation loss, ± sd in the table, a net "
+            "saves the test loss by which that of the last epoch is higher."
         ),
     ]
     if any(map(converged, cells)):
@@ -471,9 +471,9 @@ def turning_in_words(cells: Sequence[Cell], epochs: int) -> str:
         turn, sd = spread(cell["turn"])
         cost = estimate(cell, "saved")
         said.append(
-            f"With {size} points the validation loss of {cell['net']}, the largest net, is lowest after epoch "
-            f"{turn:.0f} ± {sd:.0f} of {epochs} (sd over {len(cell['turn'])} nets); going on to the end "
-            f"{trend(cost, 'lowers', 'raises')} the test loss ({cost})."
+            f"With {size} points {cell['net']}, the largest net, has its lowest validation loss after epoch {turn:.0f} "
+            f"± {sd:.0f} of {epochs} (mean ± sd over {len(cell['turn'])} nets); going on to the end "
+            f"{trend(cost, 'lowers', 'raises')} its test loss (by {cost})."
         )
     return " ".join(said)
 
@@ -541,7 +541,7 @@ def sum_in_words(cells: Sequence[Cell]) -> str:
     total = sum(Estimate(*cell[term]).value for term in TERMS) + cell["noise"]
     return (
         f"Their sum can be compared with the loss on noisy test points, measured apart. In {apart} of {len(rests)} "
-        f"cases the two differ by more than two standard errors; by chance some {0.05 * len(rests):.0f} would. They "
+        f"cases the two differ by more than two standard errors; by chance about {0.05 * len(rests):.1g} would. They "
         f"are furthest apart with {cell['net']} on {cell['points']} points: a sum of {total:.3f}, a test loss of "
         f"{np.mean(cell['test']):.3f}, a difference of {worst}."
     )
@@ -549,26 +549,25 @@ def sum_in_words(cells: Sequence[Cell]) -> str:
 
 def table_of(cells: Sequence[Cell]) -> list[tuple[str, ...]]:
     """Header and rows of the table of results."""
-    header = ("net", "points", "params", "train", "validation", "saved by stopping", "at epoch", "verdict")
+    header = ("net", "points", "train", "validation", "saved", "at epoch", "verdict")
     table: list[tuple[str, ...]] = [header]
     for cell in cells:
         estimates = [str(estimate(cell, key)) for key in ("train", "validation", "saved")]
         at = "{:.0f} ± {:.0f}".format(*spread(cell["turn"]))
-        table.append(
-            (cell["net"], str(cell["points"]), f"{cell['parameters']:,}", *estimates, at, cell["verdict"])
-        )
+        table.append((cell["net"], str(cell["points"]), *estimates, at, cell["verdict"]))
     return table
 
 
 def decomposition_table(cells: Sequence[Cell]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
     """Header and rows: what the expected error is made of, and the measured one."""
-    header = ("net", "points", *TERMS, "noise", "sum", "test", "test − sum")
+    header = ("net", "parameters", "points", *TERMS, "noise", "sum", "test", "test − sum")
     rows = []
     for cell in cells:
         terms = [Estimate(*cell[term]) for term in TERMS]
         total = sum(term.value for term in terms) + cell["noise"]
         measured = (f"{cell['noise']:.3f}", f"{total:.3f}", str(mean(cell["test"])), str(mean(cell["rest"])))
-        rows.append((cell["net"], str(cell["points"]), *map(str, terms), *measured))
+        counts = (f"{cell['parameters']:,}", str(cell["points"]))
+        rows.append((cell["net"], *counts, *map(str, terms), *measured))
     return header, rows
 
 

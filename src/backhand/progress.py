@@ -29,9 +29,10 @@ class Progress:
 
     def show(self, epoch: int, scores: Mapping[str, float]) -> None:
         """Say that `epoch` is done, with these scores, and how long the rest will take."""
-        left = self._left(epoch, time.monotonic())
         figures = "  ".join(f"{name} {score:.4f}" for name, score in scores.items())
-        self._write(f"{self.label}epoch {epoch}/{self.epochs}  {figures}  {left:.0f} s left")
+        self._write(
+            f"{self.label}epoch {epoch}/{self.epochs}  {figures}{self._left(epoch, time.monotonic())}"
+        )
 
     def clear(self) -> None:
         """Take the line away."""
@@ -39,15 +40,15 @@ class Progress:
             sys.stderr.write("\r\x1b[K")
             sys.stderr.flush()
 
-    def _left(self, epoch: int, now: float) -> float:
-        """Seconds for the rest of this part, and for the parts to come, as long as those before."""
-        self.first = self.first or (epoch, now)
-        first, then = self.first
-        # The first epochs came with compiling, which the others have behind them.
-        pace = (now - then) / (epoch - first) if epoch > first else (now - self.part_start) / epoch
+    def _left(self, epoch: int, now: float) -> str:
+        """How long the rest of this part will take, and the parts to come, if they are like those before."""
+        if self.first is None:
+            self.first = epoch, now  # these epochs came with compiling, and say little of the others
+            return ""
+        pace = (now - self.first[1]) / (epoch - self.first[0])
         rest = pace * (self.epochs - epoch)
         mean = (self.part_start - self.start) / self.part if self.part else now - self.start + rest
-        return rest + mean * (self.parts - self.part - 1)
+        return f"  {rest + mean * (self.parts - self.part - 1):.0f} s left"
 
     def _write(self, line: str) -> None:
         # ESC[K clears what a longer line left; auto-wrap is off between ESC[?7l and ESC[?7h, so one line stays one.

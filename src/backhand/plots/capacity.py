@@ -93,7 +93,7 @@ def fits(
         axes.fill_between(x, low, high, color=colour, alpha=0.2, linewidth=0, label="± sd of fits")
         axes.scatter(*points, s=14, color=axes.xaxis.label.get_color(), zorder=3, label="its training points")
         seen = np.concatenate([truth, points[1]])
-        room = 0.1 * np.ptp(seen)
+        room = 0.2 * np.ptp(seen)
         axes.set(title=title, xlabel="x", ylabel="y", ylim=(seen.min() - room, seen.max() + room))
 
     alt = (
