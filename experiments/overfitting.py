@@ -113,15 +113,15 @@ def run(config: Config, run: runs.Run) -> None:
             name = perceptron_name(1, (width,) * depth, 1)
             progress.begin(part, name)
             params[name], trained, history, fit = train(config, samples, depth, width, progress)
-            for cell in trained:
-                run.log(**cell)
-            cells += trained
             histories |= history
             fits |= fit
             run.save_params(params)
             run.save_arrays("histories.safetensors", histories)
             run.save_arrays("fits.safetensors", fits)
-            run.write_json("results.json", judged(cells))
+            run.write_json("results.json", judged(cells + trained))
+            cells += trained
+            for cell in trained:
+                run.log(**cell)
     finally:
         progress.clear()
         if cells:
@@ -277,10 +277,13 @@ def write_report(config: Config, run: runs.Run, samples: data.Dataset) -> Path:
             f"{config.held_out} test points. No net can be expected below the noise, {config.noise**2:.3g}. A net "
             "underfits, or overfits, where its validation loss is above the best net's at that size by more than two "
             "standard errors, over pairs trained on the same points, and its training loss is higher, or lower, than "
-            "that net's; else it fits. Stopped after the epoch of its lowest validation loss, ± sd in the table, a net "
-            "saves the test loss by which that of the last epoch is higher."
+            "that net's; else it fits. Saved is by how much lower the test loss is after the epoch of the lowest "
+            "validation loss than after the last."
         ),
     ]
+    nets, planned = {cell["net"] for cell in cells}, len(config.widths) * len(config.depths)
+    if len(nets) < planned:
+        pieces.insert(1, report.paragraph(f"Stopped when {len(nets)} of {planned} nets were done."))
     if any(map(converged, cells)):
         pieces += figures(config, run, samples, cells)
     return run.write("report.html", report.page("Capacity against data", *pieces, *run.again()))
@@ -328,6 +331,7 @@ def figures(config: Config, run: runs.Run, samples: data.Dataset, cells: list[Ce
         report.heading("What stopping early saves"),
         report.paragraph(stopping_in_words(cells)),
         report.figures(*savings, course_figure(run, histories, largest_of(sizes[min(sizes)]), noise)),
+        report.details("Every net, stopped early", report.table(*stopping_table(cells))),
         report.heading("More data"),
         report.paragraph(more_data_in_words(cells)),
         report.figures(*gaps),
@@ -549,13 +553,21 @@ def sum_in_words(cells: Sequence[Cell]) -> str:
 
 def table_of(cells: Sequence[Cell]) -> list[tuple[str, ...]]:
     """Header and rows of the table of results."""
-    header = ("net", "points", "train", "validation", "saved", "at epoch", "verdict")
-    table: list[tuple[str, ...]] = [header]
+    table: list[tuple[str, ...]] = [("net", "points", "train", "validation", "saved", "verdict")]
     for cell in cells:
         estimates = [str(estimate(cell, key)) for key in ("train", "validation", "saved")]
-        at = "{:.0f} ± {:.0f}".format(*spread(cell["turn"]))
-        table.append((cell["net"], str(cell["points"]), *estimates, at, cell["verdict"]))
+        table.append((cell["net"], str(cell["points"]), *estimates, cell["verdict"]))
     return table
+
+
+def stopping_table(cells: Sequence[Cell]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """Header and rows: when each net is stopped early, and its test loss then and at the end."""
+    rows = []
+    for cell in cells:
+        estimates = [str(estimate(cell, key)) for key in ("test", "stopped", "saved")]
+        turn = "{:.0f} ± {:.0f}".format(*spread(cell["turn"]))
+        rows.append((cell["net"], str(cell["points"]), *estimates, turn))
+    return ("net", "points", "test at the end", "test, stopped", "saved", "after epoch"), rows
 
 
 def decomposition_table(cells: Sequence[Cell]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
