@@ -35,6 +35,7 @@ MAY_IMPORT = {
     "runs": {"digest", "report"},
     "timing": set(),
     "report": set(),
+    "resampling": set(),
     "plots": set(),
 }
 CORE = {

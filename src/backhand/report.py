@@ -28,6 +28,7 @@ table { border-collapse: collapse; font-variant-numeric: tabular-nums; margin: 1
 th, td { padding: .3rem .8rem .3rem 0; text-align: left; border-bottom: 1px solid var(--line); }
 th, td:first-child { white-space: nowrap; overflow-wrap: normal; }
 th { font-weight: 600; color: var(--faint); font-size: .875rem; vertical-align: bottom; }
+td:not(.number):not(:first-child) { min-width: 6.5rem; }
 th.number, td.number { text-align: right; white-space: nowrap; }
 .figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 19rem), 1fr)); gap: 1rem; }
 figure { margin: .5rem 0; }
