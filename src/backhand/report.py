@@ -81,7 +81,7 @@ def details(summary: str, *pieces: str) -> str:
 def table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     """A table; columns after the first whose cells all begin like numbers are set as numbers."""
     body = [[str(cell) for cell in row] for row in rows]
-    number = [i > 0 and all(row[i][:1] in "0123456789−-–" for row in body) for i in range(len(header))]
+    number = [i > 0 and all(_is_number(row[i]) for row in body) for i in range(len(header))]
 
     def line(tag: str, cells: Sequence[str]) -> str:
         kinds = [' class="number"' if is_number else "" for is_number in number]
@@ -92,6 +92,10 @@ def table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     head = f"<thead><tr>{line('th', header)}</tr></thead>"
     rest = "".join(f"<tr>{line('td', row)}</tr>\n" for row in body)
     return f'<div class="wide"><table>{head}\n<tbody>{rest}</tbody></table></div>'
+
+
+def _is_number(cell: str) -> bool:
+    return cell[:1] in "0123456789−-–∞" or cell == "NaN"
 
 
 def figure(light: str, dark: str, alt: str) -> str:

@@ -7,12 +7,14 @@ are told apart by colour and by dash, in colours that colour-blind readers can t
 from backhand.plots.capacity import Curve, bands, fits, with_errors
 from backhand.plots.curves import curves
 from backhand.plots.drawing import Drawing, draw, draw_figure
+from backhand.plots.functions import Function, value_and_slope
 from backhand.plots.graph import GraphNode, computational_graph
 from backhand.plots.pictures import confusion, examples, weight_pictures
 
 __all__ = [
     "Curve",
     "Drawing",
+    "Function",
     "GraphNode",
     "bands",
     "computational_graph",
@@ -22,6 +24,7 @@ __all__ = [
     "draw_figure",
     "examples",
     "fits",
+    "value_and_slope",
     "weight_pictures",
     "with_errors",
 ]
