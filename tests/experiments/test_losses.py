@@ -7,16 +7,12 @@ from backhand import runs
 from experiments import losses
 
 
-def carry_out(**changes) -> runs.Run:
-    config = losses.Config(**changes)
+@pytest.fixture(scope="module")
+def default(tmp_path_factory):
+    config = losses.Config(out=tmp_path_factory.mktemp("losses"))
     run = runs.Run.start("losses", config)
     losses.run(config, run)
     return run
-
-
-@pytest.fixture(scope="module")
-def default(tmp_path_factory):
-    return carry_out(out=tmp_path_factory.mktemp("losses"))
 
 
 def test_every_derivative_is_the_slope_of_its_forward(default):
@@ -68,6 +64,7 @@ def test_the_report_has_every_picture_and_the_table(default, capsys):
     assert html.count("<img") == len(figures) == 10
     assert len(re.findall(r'alt="[^"]{80,}"', html)) == 10
     assert "make losses" in html
+    assert default.receipt["losses_sha256"] in html
     header, rows = losses.edge_table(default.arrays("losses.safetensors"))
     assert len(rows) == 2 * len(losses.LOGITS)
     assert all(f"<td>{row[0]}</td>" in html for row in rows)
@@ -75,12 +72,20 @@ def test_the_report_has_every_picture_and_the_table(default, capsys):
     assert max(map(len, capsys.readouterr().out.splitlines())) <= 100
 
 
-def test_half_precision_breaks_sooner_and_a_wide_huber_has_no_kinks(tmp_path):
-    run = carry_out(precision="float16", delta=5.0, out=tmp_path)
-    results = run.read_json("results.json")
-    assert results["edge"]["dead_below"] > -11
-    assert results["losses"]["huber"]["kinks"]["x"] == []
-    assert run.receipt["losses_sha256"] in (run.folder / "report.html").read_text()
+def test_half_precision_breaks_sooner():
+    arrays = {
+        f"{stem}.{key}": array
+        for stem, z in losses.logits("float16").items()
+        for key, array in losses.edge(z, "float16").items()
+    }
+    edge = losses.where_they_part(arrays)
+    assert -17 < edge["dead_below"] < -9
+    assert edge["textbook_nan_above"] == pytest.approx(np.log(65504), abs=0.05)
+    assert edge["fused_slope"] <= 1e-3
+
+
+def test_a_huber_wider_than_the_span_has_no_kinks(tmp_path):
+    assert not losses.subjects(losses.Config(delta=5.0, out=tmp_path))["huber"].kinks
 
 
 @pytest.mark.parametrize(
