@@ -72,6 +72,10 @@ def test_the_report_has_every_picture_and_the_table(default, capsys):
     assert max(map(len, capsys.readouterr().out.splitlines())) <= 100
 
 
+def test_the_report_looks_right(default, faults):
+    assert faults(default.folder / "report.html") == []
+
+
 def test_half_precision_breaks_sooner():
     arrays = {
         f"{stem}.{key}": array
