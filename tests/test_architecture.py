@@ -36,7 +36,8 @@ MAY_IMPORT = {
     "timing": set(),
     "report": set(),
     "resampling": set(),
-    "plots": set(),
+    "plots": {"report"},
+    "notebook": {"report", "runs"},
 }
 CORE = {
     "layer",

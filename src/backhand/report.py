@@ -45,13 +45,13 @@ summary { cursor: pointer; color: var(--faint); }
 """
 
 
-def page(title: str, *pieces: str) -> str:
-    """The whole page."""
+def page(title: str, *pieces: str, style: str = "") -> str:
+    """The whole page; `style` is CSS for pieces that need more than there is."""
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         '<meta name="color-scheme" content="light dark">\n<link rel="icon" href="data:,">\n'
-        f"<title>{escape(title)}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<h1>{escape(title)}</h1>\n"
+        f"<title>{escape(title)}</title>\n<style>{STYLE}{style}</style>\n</head>\n<body>\n<h1>{escape(title)}</h1>\n"
         + "\n".join(pieces)
         + "\n</body>\n</html>\n"
     )

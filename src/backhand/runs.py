@@ -146,11 +146,11 @@ class Run:
 
         return [(key.replace("_", " "), words(value)) for key, value in self.receipt.items()]
 
-    def again(self) -> list[str]:
-        """A report's last pieces: the command that repeats the run, and what it ran on."""
+    def again(self, line: str | None = None) -> list[str]:
+        """A report's last pieces: the command that repeats the run, unless given a make command; what it ran on."""
         return [
             report.heading("Again"),
-            report.code(command(self.receipt["experiment"], self.config)),
+            report.code(line or command(self.receipt["experiment"], self.config)),
             report.details("Versions, device and digests", report.table(["what", "which"], self.facts())),
         ]
 
@@ -185,7 +185,12 @@ def command(name: str, config: ExperimentConfig) -> str:
     return " ".join([f"make {name}", *(f'{field.upper()}="{value}"' for field, value in words.items())])
 
 
-def main(config_type: type[Config], experiment: Callable[[Config, Run], None], description: str) -> None:
+def main(
+    config_type: type[Config],
+    experiment: Callable[[Config, Run], None],
+    description: str,
+    prog: str | None = None,
+) -> None:
     """An experiment's command line: flags to config, a run folder, the experiment, the receipt.
 
     A config that makes no sense, or a folder that can't be written, ends it with a message and status 2
@@ -193,7 +198,7 @@ def main(config_type: type[Config], experiment: Callable[[Config, Run], None], d
     """
     name = Path(sys.argv[0]).stem
     args = [word for argument in sys.argv[1:] for word in _words(argument)]
-    config = tyro.cli(config_type, args=args, prog=f"python {sys.argv[0]}", description=description)
+    config = tyro.cli(config_type, args=args, prog=prog or f"python {sys.argv[0]}", description=description)
     try:
         run = Run.start(name, config)
     except OSError as error:
