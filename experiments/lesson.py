@@ -327,7 +327,25 @@ print("backward dx ◄──", " ◄── ".join(part.name for part in net.part
 print(bh.summary(net, train_x))
 
 # %% [markdown]
-# <!-- explain: here `bh.explain(net, loss, params, train_x[:2], train_y[:2])` prints every node. -->
+# `explain` runs the net on a few examples and follows the graph both ways. Each box is a node; the solid arrows go
+# forward. The dashed ones come back, with the chain rule that takes each gradient one step further.
+
+# %%
+explained = bh.explain(net, loss, params, train_x[:4], train_y[:4])
+boxes = [
+    plots.GraphNode(node.name, node.inputs, node.kind == "parameter", node.formula, "", node.chain)
+    for node in explained.nodes
+]
+plots.computational_graph(boxes, "The net on four examples")
+
+# %% [markdown]
+# The same in numbers: the norm of every value, of every gradient, by hand and by JAX's autodiff, and what the
+# chain rule says in words. Section 8 goes this way on foot.
+
+# %%
+print(explained)
+
+# %% [markdown]
 # `tanh` stands between the two linear layers for a reason: without it they would be one. Two matrix products in
 # a row are a matrix product.
 
@@ -450,8 +468,8 @@ with jax.enable_x64(True):
     x64 = train_x.astype(np.float64)
     params64 = net.init(jax.random.key(SEED), x64)
     arguments = (params64, x64, train_y, jax.random.key(0))
-    _, by_hand = bh.manual(net, loss)(*arguments)
-    _, by_jax = bh.autodiff(net, loss)(*arguments)
+    _, by_hand = jax.jit(bh.manual(net, loss))(*arguments)
+    _, by_jax = jax.jit(bh.autodiff(net, loss))(*arguments)
     differences = jax.tree.map(lambda ours, jaxs: float(jnp.abs(ours - jaxs).max()), by_hand, by_jax)
 print("largest differences, by hand − by jax.grad:")
 for part, difference in zip(net.parts, differences, strict=True):

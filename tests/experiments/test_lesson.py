@@ -83,6 +83,7 @@ def test_what_the_prose_says_of_the_numbers_is_so(folder):
         r"-1000 +87\.\d+ +\+0\.000 +1000\.000 +-1\.000\n", said
     )  # the worst mistakes teach nothing
     assert "a mean where the forward sums" in said
+    assert "gradients are autodiff's" in said
     rows = {line[:20].strip(): line[20:].split() for line in said.splitlines() if line.startswith("big, ")}
     assert rows["big, to the end"][1] == "0.0%"  # learned by heart
     assert float(rows["big, to the end"][4]) > 2 * float(rows["big, stopped early"][4])
