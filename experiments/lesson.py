@@ -725,7 +725,7 @@ boundary("stopped early", big, stopped_params, *few)
 #
 # > **Try.** Give the big net ten times as many examples to train on. Change `SEED` above and run all again: which
 # > of the differences stay? We chose the best epoch *by* the validation set; why is its loss there no longer a
-# > fair estimate of the loss on new examples? `make overfitting` measures all this over many seeds.
+# > fair estimate of the loss on new examples? `make overfitting` measures all this on many samples.
 
 # %% [markdown]
 # ## Where to go from here

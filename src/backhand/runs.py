@@ -147,7 +147,7 @@ class Run:
         return [(key.replace("_", " "), words(value)) for key, value in self.receipt.items()]
 
     def again(self, line: str | None = None) -> list[str]:
-        """A report's last pieces: the command that repeats the run, unless given a make command; what it ran on."""
+        """A report's last pieces: the command that repeats the run, a make command unless given; what it ran on."""
         return [
             report.heading("Again"),
             report.code(line or command(self.receipt["experiment"], self.config)),
@@ -194,7 +194,8 @@ def main(
     """An experiment's command line: flags to config, a run folder, the experiment, the receipt.
 
     A config that makes no sense, or a folder that can't be written, ends it with a message and status 2
-    before anything has run, and leaves no folder; Ctrl-C with status 130, after saying what was kept.
+    before anything has run, and leaves no folder; Ctrl-C with status 130, after saying what was kept. `prog`
+    is how it is called, where that is not `python FILE`.
     """
     name = Path(sys.argv[0]).stem
     args = [word for argument in sys.argv[1:] for word in _words(argument)]
