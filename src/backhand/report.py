@@ -29,6 +29,7 @@ th { font-weight: 600; color: var(--faint); font-size: .875rem; vertical-align: 
 th.number, td.number { text-align: right; white-space: nowrap; }
 .figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 19rem), 1fr)); gap: 1rem; }
 figure { margin: .5rem 0; }
+figure:only-child { max-width: 38rem; }
 figure img { display: block; width: 100%; height: auto; }
 pre { background: var(--panel); padding: .75rem 1rem; overflow-x: auto; border-radius: .375rem; }
 summary { cursor: pointer; color: var(--faint); }
@@ -71,7 +72,7 @@ def details(summary: str, *pieces: str) -> str:
 def table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     """A table; columns after the first whose cells all begin like numbers are set as numbers."""
     body = [[str(cell) for cell in row] for row in rows]
-    number = [i > 0 and all(row[i][:1] in "0123456789−-–" for row in body) for i in range(len(header))]
+    number = [i > 0 and all(row[i][:1] in "0123456789+−-–" for row in body) for i in range(len(header))]
 
     def line(tag: str, cells: Sequence[str]) -> str:
         kinds = [' class="number"' if is_number else "" for is_number in number]

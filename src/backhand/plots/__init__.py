@@ -7,5 +7,19 @@ are told apart by colour and by dash, in colours that colour-blind readers can t
 from backhand.plots.curves import curves
 from backhand.plots.drawing import Drawing, draw, draw_figure
 from backhand.plots.pictures import confusion, examples, weight_pictures
+from backhand.plots.regression import curve_fits, dots, predictions, residuals, surface_fits
 
-__all__ = ["Drawing", "confusion", "curves", "draw", "draw_figure", "examples", "weight_pictures"]
+__all__ = [
+    "Drawing",
+    "confusion",
+    "curve_fits",
+    "curves",
+    "dots",
+    "draw",
+    "draw_figure",
+    "examples",
+    "predictions",
+    "residuals",
+    "surface_fits",
+    "weight_pictures",
+]
