@@ -21,9 +21,10 @@ import optax
 import backhand as bh
 from backhand import data, plots, report, runs
 from backhand.checks import finite_number, positive_integer, positive_number
-from backhand.data.curves import CLEAN, CURVES
+from backhand.data.curves import CLEAN, CURVES, REACH
 from backhand.digest import sha256
 from backhand.perceptrons import OPTIMIZERS, Activation, Optimizer, perceptron, perceptron_name
+from backhand.progress import Progress
 from backhand.seeds import SeedHistory, fit_seeds, init_seeds
 
 Loss: TypeAlias = Literal["squared", "absolute", "huber"]
@@ -155,7 +156,7 @@ def drawn(config: Config) -> dict[str, np.ndarray]:
         for part in ("x", "y")
     }
     truth = CLEAN[config.dataset]
-    axis = np.linspace(-3, 3, 401 if truth.inputs == 1 else 41, dtype=np.float32)
+    axis = np.linspace(-REACH, REACH, 401 if truth.inputs == 1 else 41, dtype=np.float32)
     grid = np.stack(np.meshgrid(*[axis] * truth.inputs), -1).reshape(-1, truth.inputs)
     return arrays | {"grid.x": grid, "grid.clean": truth.value(grid).astype(np.float32)}
 
@@ -246,7 +247,7 @@ def label(config: Config, name: str) -> str:
 
 def with_share(share: float) -> str:
     """What a reader calls a share of outliers."""
-    return f"{share:.0%} outliers" if share else "no outliers"
+    return f"{100 * share:g}% outliers" if share else "no outliers"
 
 
 def report_on_curves(config: Config, run: runs.Run) -> Path:
@@ -319,7 +320,8 @@ def fit_figures(
 def error_figures(config: Config, run: runs.Run, results: dict[str, Any]) -> list[str]:
     """Each seed's distance from the clean values, by loss, a picture a share of outliers, on one scale."""
     everything = np.concatenate([r["clean_rmse"] for r in results["fits"]])
-    limits = (0.8 * float(np.nanmin(everything)), 1.25 * float(np.nanmax(everything)))
+    finite = everything[np.isfinite(everything)]
+    limits = (0.8 * float(finite.min()), 1.25 * float(finite.max())) if len(finite) else None
     pictures = []
     for i, share in enumerate(shares(config)):
         groups = {
@@ -371,27 +373,32 @@ def done(config: Config, arrays: dict[str, np.ndarray]) -> list[Loss]:
 
 
 def curve_conclusion(config: Config, results: dict[str, Any]) -> list[str]:
-    """What came out, in a few sentences, those about outliers first."""
+    """What came out: how far outliers drew the fits away, and how good they are without."""
+
+    def listed(fits: dict[str, dict[str, Any]], key: str) -> str:
+        return ", ".join(f"{plus_minus(r[key], 3)} ({name})" for name, r in fits.items())
+
     said = []
     for share in reversed(shares(config)):
         fits = {label(config, r["loss"]): r for r in results["fits"] if r["outliers"] == share}
-        opening = f"With {with_share(share)}"
+        text = f"With {with_share(share)}, "
         if not all(np.isfinite(r["clean_rmse"]).all() for r in fits.values()):
-            said.append(f"{opening}, training diverged: try a smaller learning rate.")
-            continue
-        errors = ", ".join(f"{plus_minus(r['clean_rmse'], 3)} ({name})" for name, r in fits.items())
-        r2 = ", ".join(f"{plus_minus(r['r2'], 3)} ({name})" for name, r in fits.items())
-        text = f"{opening}, fits are off the clean values by {errors}, root mean square."
-        if "squared error" in fits and len(fits) > 1:
-            base = fits["squared error"]["clean_rmse"]
-            ratios = " and ".join(
-                f"{plus_minus(np.divide(r['clean_rmse'], base), 2)} ({name})"
-                for name, r in fits.items()
-                if name != "squared error"
+            text += "training diverged: try a smaller learning rate."
+        elif not share:
+            best = plus_minus(results["clean"]["r2"], 3)
+            text += (
+                f"R² on validation data is {listed(fits, 'r2')}; the clean values themselves score {best}."
             )
-            text += f" Seed for seed, that is {ratios} of the squared error's."
-        text += f" R² on validation data is {r2}; the clean values themselves score "
-        said.append(text + f"{plus_minus(results['clean']['r2'], 3)}.")
+        else:
+            text += f"fits are off the clean values by {listed(fits, 'clean_rmse')}, root mean square."
+            base = fits.pop("squared error", None)
+            if base and fits:
+                ratios = {
+                    name: {"ratio": np.divide(r["clean_rmse"], base["clean_rmse"])}
+                    for name, r in fits.items()
+                }
+                text += f" Seed for seed, as parts of the squared error's: {listed(ratios, 'ratio')}."
+        said.append(text)
     return said
 
 
@@ -400,7 +407,7 @@ def curve_table(config: Config, results: dict[str, Any]) -> list[tuple[str, ...]
     table: list[tuple[str, ...]] = [("loss", "outliers", "R²", "MAE", "RMSE to clean", "MAE to clean")]
     for r in sorted(results["fits"], key=lambda r: r["outliers"]):
         scores = [plus_minus(r[key], 4) for key in ("r2", "mae", "clean_rmse", "clean_mae")]
-        table.append((label(config, r["loss"]), f"{r['outliers']:.0%}", *scores))
+        table.append((label(config, r["loss"]), f"{100 * r['outliers']:g}%", *scores))
     clean = [plus_minus(results["clean"][key], 4) for key in ("r2", "mae")]
     table.append(("the clean values", "–", *clean, "–", "–"))
     return table
@@ -435,7 +442,7 @@ def run_diabetes(config: Config, run: runs.Run) -> None:
             keep(model, predicted, not_converged=unfinished)
         for name in config.losses:
             params[name], predicted = fit_folds(config, run, name, x, y, trains, tests)
-            keep(f"backhand, {label(config, name)}", predicted)
+            keep(f"backhand ({label(config, name)})", predicted)
             run.save_params(params)
     finally:
         if results:
@@ -521,11 +528,16 @@ def scikit_learn(
             make_pipeline(StandardScaler(), model), transformer=StandardScaler()
         )
         predicted, unfinished = [], 0
-        for test in tests:
-            with warnings.catch_warnings(record=True) as caught:
-                warnings.simplefilter("always")
-                predicted.append(pipeline.fit(x[~test], y[~test]).predict(x).astype(np.float32))
-            unfinished += any(issubclass(w.category, ConvergenceWarning) for w in caught)
+        progress = Progress(len(tests), type(model).__name__, unit="fold")
+        try:
+            for number, test in enumerate(tests, start=1):
+                with warnings.catch_warnings(record=True) as caught:
+                    warnings.simplefilter("always")
+                    predicted.append(pipeline.fit(x[~test], y[~test]).predict(x).astype(np.float32))
+                unfinished += any(issubclass(w.category, ConvergenceWarning) for w in caught)
+                progress.show(number, {})
+        finally:
+            progress.clear()
         yield type(model).__name__, np.stack(predicted), unfinished
 
 
@@ -548,7 +560,7 @@ def report_on_diabetes(config: Config, run: runs.Run) -> Path:
             f"{REPEATS} × {FOLDS}-fold cross-validation of {len(y)} patients: mean ± standard deviation over "
             f"{len(tests)} folds, the same for all models. MAE, the mean absolute error, is in the unit of the target, "
             f"disease progression after a year, which runs from {y.min():.0f} to {y.max():.0f}. Folds share patients, "
-            f"so a standard deviation over them understates how much chance there is in a mean."
+            f"so they are not {len(tests)} independent trials."
         ),
         report.paragraph(
             f"Ours are {perceptron_name(10, config.hidden, 1)} nets, {config.activation}, after {config.epochs} epochs "
@@ -561,7 +573,7 @@ def report_on_diabetes(config: Config, run: runs.Run) -> Path:
         report.figures(*score_figures(run, results)),
         report.heading("Predicted and true"),
         report.paragraph("Of the first repeat, in which every patient is tested once."),
-        *[report.figures(*figures) for figures in prediction_figures(run, arrays)],
+        *[report.figures(*pictures) for pictures in prediction_figures(run, results, arrays)],
     ]
     if metrics := run.metrics():
         pieces += [report.heading("Learning"), report.figures(*fold_learning(config, run, metrics))]
@@ -575,16 +587,18 @@ def score_figures(run: runs.Run, results: list[dict[str, Any]]) -> list[str]:
         ("r2", "R², a dot a fold", "R² on the fold's patients"),
         ("mae", "MAE, a dot a fold", "mean absolute error, progression"),
     ):
-        drawing = plots.dots({r["model"].replace(", ", ",\n"): r[key] for r in results}, title, words)
+        drawing = plots.dots({r["model"].replace(" (", "\n("): r[key] for r in results}, title, words)
         pictures.append(run.figure(f"scores-{key}", *drawing))
     return pictures
 
 
-def prediction_figures(run: runs.Run, arrays: dict[str, np.ndarray]) -> tuple[list[str], list[str]]:
+def prediction_figures(
+    run: runs.Run, results: list[dict[str, Any]], arrays: dict[str, np.ndarray]
+) -> tuple[list[str], list[str]]:
     """Truth against prediction of every model, and what is left over, by scikit-learn's models and by ours."""
     y, tests = arrays["y"], arrays["tests"][:FOLDS]
     fold = tests.argmax(0)  # in which each patient is tested
-    once = {name: a[fold, np.arange(len(y))] for name, a in arrays.items() if name not in ("y", "tests")}
+    once = {r["model"]: arrays[r["model"]][fold, np.arange(len(y))] for r in results}
     everything = np.concatenate([y, *once.values()])
     limits = (float(np.nanmin(everything)) - 10, float(np.nanmax(everything)) + 10)
     against = [
@@ -616,22 +630,23 @@ def fold_learning(config: Config, run: runs.Run, metrics: list[dict[str, Any]]) 
 
 
 def diabetes_conclusion(results: list[dict[str, Any]]) -> list[str]:
-    """What came out: the mean scores, and how the best of our nets compares with each rival, fold by fold."""
+    """What came out: the mean scores, and how the first of our nets compares with each rival, fold by fold."""
     scores = ", ".join(f"{np.mean(r['r2']):.3f} by {r['model']}" for r in results)
     said = [f"Mean R² over {len(results[0]['r2'])} folds is {scores}."]
-    ours = [r for r in results if "not_converged" not in r]
     rivals = [r for r in results if "not_converged" in r]
-    for r in ours:
-        compared = [
-            f"{plus_minus(d, 3, sign=True)} against {rival['model']}, and higher on {(d > 0).sum()} of {len(d)} folds"
-            for rival in rivals
-            for d in [np.subtract(r["r2"], rival["r2"])]
-        ]
-        said.append(f"R² by {r['model']}, fold by fold, is {'; '.join(compared)}.")
-    for r in rivals:
-        if r["not_converged"]:
-            said.append(f"{r['model']} did not converge on {r['not_converged']} of {len(r['r2'])} folds.")
-    return said
+    for r in results[len(rivals) :][:1]:
+        compared = []
+        for rival in rivals:
+            d = np.subtract(r["r2"], rival["r2"])
+            compared.append(
+                f"{plus_minus(d, 3, sign=True)} from {rival['model']}'s, higher on {(d > 0).sum()} of {len(d)}"
+            )
+        said.append(f"Fold by fold, the R² of {r['model']} differs by {' and '.join(compared)}.")
+    return said + [
+        f"{r['model']} did not converge on {r['not_converged']} of {len(r['r2'])} folds."
+        for r in rivals
+        if r["not_converged"]
+    ]
 
 
 def diabetes_table(results: list[dict[str, Any]]) -> list[tuple[str, ...]]:
@@ -668,10 +683,10 @@ def scores_of(pairs: Iterable[tuple[np.ndarray, np.ndarray]]) -> dict[str, list[
 
 
 def plus_minus(values: Sequence[float] | np.ndarray, digits: int, sign: bool = False) -> str:
-    """Mean ± standard deviation; of one value, the value."""
-    mean = f"{np.mean(values):{'+' if sign else ''}.{digits}f}"
-    mean = mean.replace("-", "−")
-    return mean if len(values) == 1 else f"{mean} ± {np.std(values, ddof=1):.{digits}f}"
+    """Mean ± standard deviation; of one value, the value. What is too large to be read so is in powers of ten."""
+    form = f".{digits}f" if abs(np.mean(values)) < 1e4 else ".1e"
+    mean = f"{np.mean(values):{'+' if sign else ''}{form}}".replace("-", "−")
+    return mean if len(values) == 1 else f"{mean} ± {np.std(values, ddof=1):{form}}"
 
 
 if __name__ == "__main__":

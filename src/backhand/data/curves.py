@@ -19,6 +19,8 @@ import numpy as np
 
 from backhand.data.dataset import Dataset, Split
 
+REACH = 3.0  # of each input, both ways from 0
+
 
 class Clean(NamedTuple):
     """The truth beneath a set: how many inputs it has, and its value (N, 1) at x (N, inputs)."""
@@ -91,7 +93,7 @@ def _draw(name: str, size: int, noise: float, outliers: float, seed: int) -> Dat
     rng, clean = np.random.default_rng(seed), CLEAN[name]
     splits = {}
     for split in ("train", "validation"):
-        x = rng.uniform(-3, 3, (size, clean.inputs)).astype(np.float32)
+        x = rng.uniform(-REACH, REACH, (size, clean.inputs)).astype(np.float32)
         splits[split] = Split(x, clean.value(x) + noise * rng.standard_normal((size, 1)))
     rows, heights = rng.permutation(size), rng.uniform(2, 4, (size, 1))
     taken = rows[: round(outliers * size)]

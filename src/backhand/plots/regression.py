@@ -80,7 +80,7 @@ def surface_fits(
         filled = surface(panels[0, 1], "clean surface", clean)
         for row, (label, values) in zip(panels[1:], fits.items(), strict=True):
             surface(row[0], label, values)
-            surface(row[1], f"{label}: fit − clean", values - clean, lines=False)
+            surface(row[1], "fit − clean", values - clean, lines=False)
         for axes in panels.flat:
             axes.set_aspect("equal")
         for axes in panels[-1]:
@@ -140,7 +140,7 @@ def dots(
         ink = mpl.rcParams["text.color"]
         for row, values in enumerate(groups.values()):
             height = row + np.linspace(-0.3, 0.3, len(values)) if len(values) > 1 else [row]
-            axes.scatter(values, height, s=14, color=f"C{row % 6}", alpha=0.75, linewidth=0)
+            axes.scatter(np.asarray(values), height, s=14, color=f"C{row % 6}", alpha=0.75, linewidth=0)
             axes.errorbar(
                 np.mean(values),
                 row,
