@@ -244,7 +244,7 @@ def the_loss(config: Config, name: Loss) -> bh.Loss:
 
 def label(config: Config, name: str) -> str:
     """What a reader calls the loss of that name."""
-    return f"Huber, δ = {config.delta:g}" if name == "huber" else f"{name} error"
+    return f"Huber, δ={config.delta:g}" if name == "huber" else f"{name} error"
 
 
 def with_share(share: float) -> str:
@@ -569,8 +569,8 @@ def report_on_diabetes(config: Config, run: runs.Run) -> Path:
             f"Ours are {perceptron_name(10, config.hidden, 1)} nets, {config.activation}, after {config.epochs} epochs "
             f"with weight decay {config.decay:g}{chosen}, each on {len(y) - tests.sum(1).max()} patients: where a fold "
             f"leaves one more, one is dropped, so that all train at once. MLPRegressor has the same widths, batches "
-            f"and step size, at most as many epochs on all its fold leaves, {rival_activation(config)}, and a penalty of "
-            f"alpha = {ALPHA}. Inputs and target are standardised by each fold's training patients."
+            f"and step size, at most as many epochs on all its fold leaves, {rival_activation(config)}, and a penalty "
+            f"of alpha = {ALPHA}. Inputs and target are standardised by each fold's training patients."
         ),
         report.heading("Every fold"),
         report.figures(*score_figures(run, results)),
