@@ -12,9 +12,10 @@ class Progress:
     `begin`; the time left is that for all.
     """
 
-    def __init__(self, epochs: int, label: str = "", parts: int = 1) -> None:
-        """Start the clock; `label` says what is being trained, where several things are."""
+    def __init__(self, epochs: int, label: str = "", parts: int = 1, unit: str = "epoch") -> None:
+        """Start the clock; `label` says what is being trained, where several things are, and `unit` what is counted."""
         self.epochs = epochs
+        self.unit = unit
         self.label = f"{label}  " if label else ""
         self.parts, self.part = parts, 0
         self.start = self.part_start = time.monotonic()
@@ -30,9 +31,8 @@ class Progress:
     def show(self, epoch: int, scores: Mapping[str, float]) -> None:
         """Say that `epoch` is done, with these scores, and how long the rest will take."""
         figures = "  ".join(f"{name} {score:.4f}" for name, score in scores.items())
-        self._write(
-            f"{self.label}epoch {epoch}/{self.epochs}  {figures}{self._left(epoch, time.monotonic())}"
-        )
+        left = self._left(epoch, time.monotonic())
+        self._write(f"{self.label}{self.unit} {epoch}/{self.epochs}  {figures}{left}")
 
     def clear(self) -> None:
         """Take the line away."""

@@ -32,6 +32,7 @@ td:not(.number):not(:first-child) { min-width: 6.5rem; }
 th.number, td.number { text-align: right; white-space: nowrap; }
 .figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 19rem), 1fr)); gap: 1rem; }
 figure { margin: .5rem 0; }
+figure:only-child { max-width: 38rem; }
 figure img { display: block; width: 100%; height: auto; }
 .step { border-left: .25rem solid var(--forward); padding-left: 1rem; margin: 1.5rem 0; }
 .step.backward { border-left: .25rem dashed var(--backward); }
@@ -95,7 +96,7 @@ def table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
 
 
 def _is_number(cell: str) -> bool:
-    return cell[:1] in "0123456789−-–∞" or cell == "NaN"
+    return cell[:1] in "0123456789+−-–∞" or cell == "NaN"
 
 
 def figure(light: str, dark: str, alt: str) -> str:

@@ -10,6 +10,7 @@ from backhand.plots.drawing import Drawing, draw, draw_figure
 from backhand.plots.functions import Function, value_and_slope
 from backhand.plots.graph import GraphNode, computational_graph
 from backhand.plots.pictures import confusion, examples, weight_pictures
+from backhand.plots.regression import curve_fits, dots, predictions, residuals, surface_fits
 
 __all__ = [
     "Curve",
@@ -19,11 +20,16 @@ __all__ = [
     "bands",
     "computational_graph",
     "confusion",
+    "curve_fits",
     "curves",
+    "dots",
     "draw",
     "draw_figure",
     "examples",
     "fits",
+    "predictions",
+    "residuals",
+    "surface_fits",
     "value_and_slope",
     "weight_pictures",
     "with_errors",
