@@ -166,8 +166,9 @@ def turning(axes):
     axes.plot(degrees, cross_entropy, label="cross-entropy, nats")
     axes.plot(degrees, zero_one, label="zero-one, share wrong")
     axes.set(
-        title="turning the line", xlabel="direction of w, degrees", ylabel="loss", xticks=range(0, 361, 90)
-    )
+        title="turning the line", xlabel="direction of w, degrees", ylabel="loss", xticks=range(0, 361, 90),
+        ylim=(0, 1.4 * cross_entropy.max()),
+    )  # fmt: skip
     axes.legend(loc="upper right")
 
 
