@@ -570,8 +570,8 @@ def report_on_diabetes(config: Config, run: runs.Run) -> Path:
             f"with weight decay {config.decay:g}{chosen}, each on {len(y) - tests.sum(1).max()} patients: where a fold "
             f"leaves one more, one is dropped, so that all train at once. MLPRegressor has the same widths, batches "
             f"and step size, at most as many epochs on all its fold leaves, {rival_activation(config)}, and a penalty "
-            f"of alpha = {ALPHA}, chosen in its favour: of 0.5, 1 and 2 the best on these very folds. Inputs and target "
-            f"are standardised by each fold's training patients."
+            f"of alpha = {ALPHA}, chosen in its favour: of 0.5, 1 and 2 the best on these very folds. Inputs and "
+            f"target are standardised by each fold's training patients."
         ),
         report.heading("Every fold"),
         report.figures(*score_figures(run, results)),
