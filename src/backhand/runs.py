@@ -25,7 +25,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, NoReturn, Protocol, TypeVar
+from typing import Annotated, Any, NoReturn, Protocol, TypeVar
 
 import jax
 import numpy as np
@@ -48,6 +48,18 @@ class ExperimentConfig(Protocol):
 
 
 Config = TypeVar("Config", bound=ExperimentConfig)
+
+# The widths of hidden layers as a flag takes them: --hidden 8,8 or --hidden 8 8; without a value there are none.
+Widths = Annotated[
+    tuple[int, ...],
+    tyro.constructors.PrimitiveConstructorSpec(
+        nargs="*",
+        metavar="[INT ...]",
+        instance_from_str=lambda words: tuple(int(n) for word in words for n in word.split(",") if n),
+        is_instance=lambda value: isinstance(value, tuple),
+        str_from_instance=lambda widths: list(map(str, widths)),
+    ),
+]
 
 
 class RefusedError(ValueError):
@@ -165,6 +177,15 @@ def named_arrays(tree: Any) -> dict[str, np.ndarray]:
     """A tree's arrays by their path in it: {"0.w": …, "0.b": …} for serial(linear(…))."""
     leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
     return {jax.tree_util.keystr(path, simple=True, separator="."): np.asarray(leaf) for path, leaf in leaves}
+
+
+def arrays_as(tree: Any, arrays: Mapping[str, np.ndarray], prefix: str = "") -> Any:
+    """The reverse of `named_arrays`: a tree like this one, of the arrays that bear its paths after `prefix`."""
+
+    def array(path: Any, _: Any) -> np.ndarray:
+        return arrays[prefix + jax.tree_util.keystr(path, simple=True, separator=".")]
+
+    return jax.tree_util.tree_map_with_path(array, tree)
 
 
 def command(name: str, config: ExperimentConfig) -> str:

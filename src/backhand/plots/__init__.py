@@ -7,5 +7,20 @@ are told apart by colour and by dash, in colours that colour-blind readers can t
 from backhand.plots.curves import curves
 from backhand.plots.drawing import Drawing, draw, draw_figure
 from backhand.plots.pictures import confusion, examples, weight_pictures
+from backhand.plots.plane import MOST_POINTS, Animation, Plane, activations, animate, boundary
 
-__all__ = ["Drawing", "confusion", "curves", "draw", "draw_figure", "examples", "weight_pictures"]
+__all__ = [
+    "MOST_POINTS",
+    "Animation",
+    "Drawing",
+    "Plane",
+    "activations",
+    "animate",
+    "boundary",
+    "confusion",
+    "curves",
+    "draw",
+    "draw_figure",
+    "examples",
+    "weight_pictures",
+]
