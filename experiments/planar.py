@@ -4,6 +4,7 @@
 `make planar DATASET=xor COMPARE=true` puts nets of every depth side by side, from a line up.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -18,7 +19,7 @@ from backhand.checks import positive_integer, positive_number
 from backhand.perceptrons import OPTIMIZERS, Activation, Optimizer, perceptron, perceptron_name
 from backhand.seeds import SeedHistory, fit_seeds, init_seeds
 
-DATASETS = {
+DATASETS: dict[str, Callable[..., data.Dataset]] = {
     name: getattr(data, name)
     for name in ("lesson", "gauss", "circle", "xor", "spiral", "moons", "blobs", "spirals")
 }
@@ -134,7 +135,7 @@ def standardised(x: np.ndarray, points: data.Dataset) -> np.ndarray:
     """What a net is given: coordinates less the mean of the training points, in their standard deviations."""
     train = points["train"].x.astype(np.float64)
     deviation = train.std(0)
-    return ((x - train.mean(0)) / np.where(deviation > 0, deviation, 1)).astype(np.float32)
+    return np.asarray((x - train.mean(0)) / np.where(deviation > 0, deviation, 1), np.float32)
 
 
 def train(
@@ -176,7 +177,7 @@ def train(
                 net=name,
                 epoch=epoch + 1,
                 **{
-                    split: {metric: values[epoch - before] for metric, values in scored.items()}
+                    split: {metric: values[epoch - before].tolist() for metric, values in scored.items()}
                     for split, scored in scores.items()
                 },
             )
@@ -203,7 +204,7 @@ def train(
             frames[done] = first_seed(states.params)
             params[name] = states.params
             last = {
-                split: {metric: values[-1] for metric, values in scored.items()}
+                split: {metric: values[-1].tolist() for metric, values in scored.items()}
                 for split, scored in scores.items()
             }
             count = sum(leaf[0].size for leaf in jax.tree.leaves(states.params))
@@ -268,15 +269,13 @@ def pictures(
         outputs = layer_outputs(net, first_seed(tree), grid(points))
         sureness = probabilities(outputs[-1])
         right = result["validation"]["accuracy"][0]
-        drawing = plots.boundary(
-            sureness, plane, f"{result['net']}, seed {config.seed}: {right:.1%} of validation"
-        )
+        drawing = plots.boundary(sureness, plane, f"{result['net']}: {right:.1%} of validation")
         maps.append(run.figure(f"boundary-{len(result['hidden'])}", *drawing))
     for layer, width in enumerate(results[-1]["hidden"]):
-        values = outputs[2 * layer + 1][:, :UNITS].T.reshape(-1, GRID, GRID)
+        values = outputs[2 * layer + 1][:, :UNITS].T.reshape(-1, GRID, GRID)[:, ::2, ::2]
         shown = f"{width} units" if width <= UNITS else f"{UNITS} of {width} units"
         title = f"hidden layer {layer + 1}: {shown}, {config.activation}"
-        drawing = plots.activations(values, sureness, plane, title)
+        drawing = plots.activations(values, sureness[::2, ::2], plane, title)
         units.append(run.figure(f"units-{layer + 1}", *drawing))
     return maps, units
 
@@ -399,7 +398,9 @@ def comparison(results: list[dict[str, Any]]) -> str:
 
 def table_of(results: list[dict[str, Any]]) -> list[tuple[str, ...]]:
     """Header and rows of the table of results."""
-    table = [("net", "params", "train acc.", "valid. acc.", "train loss", "valid. loss")]
+    table: list[tuple[str, ...]] = [
+        ("net", "params", "train acc.", "valid. acc.", "train loss", "valid. loss")
+    ]
     for r in results:
         accuracies = [percent(r, split) for split in ("train", "validation")]
         losses = [mean_sd(r[split]["loss"], 3) for split in ("train", "validation")]
@@ -409,7 +410,7 @@ def table_of(results: list[dict[str, Any]]) -> list[tuple[str, ...]]:
 
 def percent(result: dict[str, Any], split: str) -> str:
     """A net's accuracy in percent, mean ± sd over the seeds."""
-    return f"{mean_sd(100 * np.array(result[split]['accuracy']), 1)} %"
+    return f"{mean_sd(100 * np.array(result[split]['accuracy']), 1)}\N{NO-BREAK SPACE}%"
 
 
 def mean_sd(values: Any, digits: int) -> str:

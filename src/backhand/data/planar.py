@@ -167,7 +167,7 @@ def _check(name: str, size: Any, noise: Any, most_noise: float = 100.0, classes:
         )
     if not isinstance(noise, numbers.Real) or isinstance(noise, bool):
         raise TypeError(f"{name}: noise should be a number, got {noise!r}")
-    if not 0 <= noise <= most_noise:  # NaN, too, is not
+    if not 0 <= float(noise) <= most_noise:  # NaN, too, is not
         raise ValueError(f"{name}: noise should be from 0 to {most_noise:g}, got {noise}")
 
 

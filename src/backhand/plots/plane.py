@@ -13,16 +13,19 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.colors import ListedColormap, Normalize, to_rgb
+from matplotlib.colors import LinearSegmentedColormap, ListedColormap, Normalize, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
-from backhand.plots.drawing import THEMES, Drawing, draw_figure
+from backhand.plots.drawing import THEMES, Drawing, draw, draw_figure
+from backhand.plots.pictures import contact_sheet
 
 MARKERS = "os^DvPX*"
-LEVELS = (0.1, 0.25, 0.5, 0.75, 0.9)  # of the second class's probability: the lines drawn
+LEVELS = (0.1, 0.25, 0.5, 0.75, 0.9)  # of the second class's probability: the lines drawn,
+WIDTHS = (0.7, 0.7, 2.0, 0.7, 0.7)  # and how wide
 MOST_POINTS = {"train": 800, "validation": 200}  # more would hide the plane, and weigh down the page
 
 
@@ -78,38 +81,42 @@ def boundary(probabilities: np.ndarray, plane: Plane, title: str) -> Drawing:
 def activations(values: np.ndarray, probabilities: np.ndarray, plane: Plane, title: str) -> Drawing:
     """What each unit of a layer gives over the plane, values (units, rows, columns), all in one scale of colour.
 
-    The scale ends where 1 % of the values lie beyond it. A line in each is the net's boundary.
+    The scale ends where 5 % of the values lie beyond it. The line in each map is the net's boundary.
     """
-    columns = min(4, len(values))
-    rows = -(-len(values) // columns)
-    limit = float(np.quantile(np.abs(np.nan_to_num(values)), 0.99)) or 1.0
+    units, cells, _ = values.shape
+    columns, gap = min(4, units), cells // 5
+    rows = -(-units // columns)
+    limit = float(np.quantile(np.abs(np.nan_to_num(values)), 0.95)) or 1.0
+    sheet = contact_sheet(values[:, ::-1], columns, gap)
+    leads = [
+        contact_sheet(np.repeat(lead[None, ::-1], units, axis=0), columns, gap)
+        for lead in _leads(probabilities)
+    ]
 
-    def paint(figure: Figure) -> None:
+    def panel(axes: Axes) -> None:
         ink, paper, colours = _theme()
-        scale = _blend([colours[3], paper, colours[2]])
-        panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
-        for unit, axes in enumerate(panels.flat):
-            if unit >= len(values):
-                axes.axis("off")
-                continue
-            image = axes.imshow(
-                values[unit], origin="lower", extent=plane.extent, aspect="auto", cmap=scale,
-                vmin=-limit, vmax=limit, interpolation="nearest",
-            )  # fmt: skip
-            _edges(axes, probabilities, plane, ink, 0.8)
-            axes.set_box_aspect(1)
-            axes.set_title(f"unit {unit + 1}", fontsize=8, weight="normal", pad=2)
-            axes.tick_params(labelsize=7)
-            axes.locator_params(nbins=3)
-        figure.suptitle(title, fontsize=11, weight="bold")
-        figure.supxlabel(_shown(plane.axis_names[0]), fontsize=10)
-        figure.supylabel(_shown(plane.axis_names[1]), fontsize=10)
-        figure.colorbar(image, ax=panels, label="activation; line: the boundary", location="bottom",
-                        aspect=40, shrink=0.8, extend="both")  # fmt: skip
+        scale = LinearSegmentedColormap.from_list("activation", [colours[3], paper, colours[2]])
+        image = axes.imshow(sheet, cmap=scale, vmin=-limit, vmax=limit, interpolation="nearest")
+        for lead in leads:
+            _contours(axes, lead, [0.0], ink, [0.7])
+        for unit in range(units):
+            left, top = (i * (cells + gap) for i in (unit % columns, unit // columns))
+            axes.add_patch(Rectangle((left, top), cells, cells, fill=False, edgecolor=ink, linewidth=0.5))
+            axes.text(left + cells / 2, top - 4, f"unit {unit + 1}", ha="center", va="bottom", fontsize=8)
+        x1, x2 = plane.extent[:2], plane.extent[2:]
+        axes.set_xticks(*_ticks(x1, [i * (cells + gap) for i in range(columns)], cells), fontsize=7)
+        axes.set_yticks(*_ticks(x2[::-1], [i * (cells + gap) for i in range(rows)], cells), fontsize=7)
+        axes.set(title=title, xlabel=_shown(plane.axis_names[0]), ylabel=_shown(plane.axis_names[1]))
+        axes.set(xlim=(-1, sheet.shape[1]), ylim=(sheet.shape[0], -gap))
+        axes.spines[:].set_visible(False)
+        axes.figure.colorbar(
+            image, ax=axes, label="activation (line: the boundary)", location="bottom", aspect=40, shrink=0.8,
+            extend="both",
+        )  # fmt: skip
 
     low, high = (float(end) for end in (np.nan_to_num(values).min(), np.nan_to_num(values).max()))
     alt = f"Maps of the plane, one a unit. {title}: activations from {low:.3g} to {high:.3g}."
-    return draw_figure(paint, alt, 4.4, 1.4 + 1.08 * rows)
+    return draw(panel, alt, height=1.5 + 3.7 * rows / columns)
 
 
 def animate(
@@ -143,16 +150,16 @@ def _film(
     title: str,
     theme: Mapping[Any, Any],
 ) -> tuple[bytes, bytes]:
-    """A GIF, and a PNG of its last frame, in one theme: what moves is set anew, the rest drawn once."""
+    """A GIF, and a PNG of its last frame, in one theme. What stands still is drawn once, what moves over it."""
+    last = frames[-1][0]
     with mpl.rc_context({**theme, "font.size": 12, "axes.titlesize": 13}):
-        figure = Figure(figsize=(7.6, 4.6 + 0.25 * _legend_rows(plane)), dpi=100)
-        canvas = FigureCanvasAgg(figure)
+        figure = Figure(figsize=(6.4, 4.0 + 0.25 * _legend_rows(plane)), dpi=115)
+        canvas: Any = FigureCanvasAgg(figure)
         panels = figure.subplot_mosaic([["plane", "loss"], ["plane", "accuracy"]], width_ratios=[1.35, 1])
         image = _regions(panels["plane"], frames[-1][1], plane)
-        _points(panels["plane"], plane)
+        points = _points(panels["plane"], plane)
         _legend(figure, plane)
         grown = []
-        last = frames[-1][0]
         for measure, series in curves.items():
             axes = panels[measure]
             for split, values in series.items():
@@ -166,9 +173,16 @@ def _film(
         panels["accuracy"].set_ylabel("share right")
         heading = panels["plane"].set_title(f"epoch {last} of {last}")
         figure.suptitle(title, weight="bold", fontsize=13)
-        figure.draw_without_rendering()  # lays out what stays where it is
+        figure.draw_without_rendering()  # lays it out
         figure.set_layout_engine("none")
 
+        moving = [image, heading, *points, *(line for line, _ in grown)]
+        for artist in moving:
+            artist.set_visible(False)
+        canvas.draw()
+        standing = canvas.copy_from_bbox(figure.bbox)
+        for artist in moving:
+            artist.set_visible(True)
         pictures = []
         for epoch, probabilities in frames:
             image.set_data(_shade(probabilities, *_theme()[1:]))
@@ -176,21 +190,26 @@ def _film(
             for line, values in grown:
                 line.set_data(range(1, epoch + 1), values[:epoch])
             lines = _lines(panels["plane"], probabilities, plane)
-            canvas.draw()
+            canvas.restore_region(standing)
+            for artist in sorted([*moving, *lines], key=lambda artist: artist.get_zorder()):
+                figure.draw_artist(artist)
             pictures.append(Image.fromarray(np.asarray(canvas.buffer_rgba())[:, :, :3]))
             if epoch != last:
                 for contours in lines:
                     contours.remove()
         still = io.BytesIO()
-        figure.savefig(still, dpi=160, metadata={"Software": None})
+        figure.savefig(still, dpi=190, metadata={"Software": None})
 
-    palette = pictures[-1].quantize(128)  # one for all, so that what stands still is the same in each
+    palette = pictures[-1].quantize(64)  # one for all, so that what stands still is the same in each
     indexed = [picture.quantize(palette=palette, dither=Image.Dither.NONE) for picture in pictures]
     gif = io.BytesIO()
     indexed[0].save(
         gif, format="GIF", save_all=True, append_images=indexed[1:], loop=0,
         duration=[120] * (len(indexed) - 1) + [3000],
     )  # fmt: skip
+    colours = Image.open(still).convert("RGB").quantize(256)
+    still = io.BytesIO()
+    colours.save(still, format="PNG", optimize=True)
     return gif.getvalue(), still.getvalue()
 
 
@@ -210,53 +229,65 @@ def _shade(probabilities: np.ndarray, paper: str, colours: Sequence[str]) -> np.
     classes = probabilities.shape[-1]
     top = np.nan_to_num(probabilities, nan=1 / classes)
     sureness = (top.max(-1) * classes - 1) / (classes - 1)
-    depth = 0.6 * np.clip(np.round(10 * sureness + 0.5) / 10, 0.1, 1)[..., None]
+    depth = 0.55 * np.clip(np.round(10 * sureness + 0.5) / 10, 0.1, 1)[..., None]
     full = np.array([to_rgb(colours[k % len(colours)]) for k in range(classes)])[top.argmax(-1)]
-    return full * depth + np.array(to_rgb(paper)) * (1 - depth)
+    return np.asarray(full * depth + np.array(to_rgb(paper)) * (1 - depth))
 
 
 def _lines(axes: Axes, probabilities: np.ndarray, plane: Plane) -> list[Any]:
     """The boundary in bold, and for two classes thin lines of equal probability."""
     ink, _, _ = _theme()
-    lines = _edges(axes, probabilities, plane, ink, 2)
+    placed = {"origin": "lower", "extent": plane.extent}
     if len(plane.class_names) == 2:
-        thin = [level for level in LEVELS if level != 0.5]
-        lines += _contours(axes, probabilities[:, :, 1], thin, plane, ink, 0.7)
-    return lines
-
-
-def _edges(axes: Axes, probabilities: np.ndarray, plane: Plane, ink: str, width: float) -> list[Any]:
-    """Where the likeliest class changes: each class's lead over the best of the others is 0 there."""
-    lines = []
-    for k in range(1 if len(plane.class_names) == 2 else 0, len(plane.class_names)):
-        lead = probabilities[:, :, k] - np.delete(probabilities, k, axis=2).max(2)
-        lines += _contours(axes, lead, [0.0], plane, ink, width)
-    return lines
-
-
-def _contours(
-    axes: Axes, z: np.ndarray, levels: Sequence[float], plane: Plane, ink: str, width: float
-) -> list[Any]:
-    within = (
-        [level for level in levels if np.nanmin(z) < level < np.nanmax(z)] if np.isfinite(z).all() else []
-    )
-    if not within:  # of which Matplotlib would warn
-        return []
+        return _contours(axes, probabilities[:, :, 1], LEVELS, ink, WIDTHS, **placed)
     return [
-        axes.contour(
-            z, within, origin="lower", extent=plane.extent, colors=ink, linewidths=width, linestyles="-"
-        )
+        line for lead in _leads(probabilities) for line in _contours(axes, lead, [0.0], ink, [2.0], **placed)
     ]
 
 
-def _points(axes: Axes, plane: Plane) -> None:
+def _leads(probabilities: np.ndarray) -> list[np.ndarray]:
+    """Each class's probability, less the best of the others': 0 on its boundary. Two classes share theirs."""
+    classes = probabilities.shape[-1]
+    return [
+        probabilities[:, :, k] - np.delete(probabilities, k, axis=2).max(2)
+        for k in range(1 if classes == 2 else 0, classes)
+    ]
+
+
+def _contours(
+    axes: Axes, z: np.ndarray, levels: Sequence[float], ink: str, widths: Sequence[float], **placed: Any
+) -> list[Any]:
+    """Lines where z is at the levels it passes; of the others Matplotlib would warn."""
+    known = z[np.isfinite(z)]
+    passed = [
+        (lv, w) for lv, w in zip(levels, widths, strict=True) if (known < lv).any() and (known > lv).any()
+    ]
+    if not passed:
+        return []
+    levels, widths = zip(*passed, strict=True)
+    return [axes.contour(z, levels, colors=ink, linewidths=widths, linestyles="-", **placed)]
+
+
+def _ticks(ends: tuple[float, float], starts: Sequence[float], cells: int) -> tuple[list[float], list[str]]:
+    """Where round numbers between the ends lie in maps of so many cells that start there, and the numbers."""
+    first, last = ends
+    shown = [t for t in MaxNLocator(2).tick_values(*sorted(ends)) if min(ends) <= t <= max(ends)]
+    places = [start + cells * (t - first) / (last - first) for start in starts for t in shown]
+    return places, [f"{t:g}" for t in shown] * len(starts)
+
+
+def _points(axes: Axes, plane: Plane) -> list[Any]:
     """The points: filled to train, hollow to validate, a marker and a colour a class."""
     _, paper, colours = _theme()
+    drawn = []
     for split, (x, y) in plane.splits.items():
         x, y = x[: MOST_POINTS[split]], y[: MOST_POINTS[split]]
-        for k in np.unique(y):
+        drawn += [
             axes.scatter(*x[y == k].T, zorder=3, **_marker(int(k), split, paper, colours))
+            for k in np.unique(y)
+        ]
     axes.set(xlim=plane.extent[:2], ylim=plane.extent[2:])
+    return drawn
 
 
 def _marker(k: int, split: str, paper: str, colours: Sequence[str]) -> dict[str, Any]:
@@ -283,8 +314,8 @@ def _colour_bar(figure: Figure, axes: Axes, plane: Plane) -> None:
     bar = figure.colorbar(mpl.cm.ScalarMappable(norm, scale), ax=axes, label=label, shrink=0.85, aspect=25)
     if classes == 2:
         bar.set_ticks([0, *LEVELS, 1])
-        for level in LEVELS:
-            bar.ax.axhline(level, color=ink, linewidth=2 if level == 0.5 else 0.7)
+        for level, width in zip(LEVELS, WIDTHS, strict=True):
+            bar.ax.axhline(level, color=ink, linewidth=width)
 
 
 def _legend(figure: Figure, plane: Plane) -> None:
@@ -319,13 +350,7 @@ def _theme() -> tuple[str, str, list[str]]:
     return mpl.rcParams["text.color"], mpl.rcParams["axes.facecolor"], cycle["color"]
 
 
-def _blend(colours: Sequence[str]) -> Any:
-    return mpl.colors.LinearSegmentedColormap.from_list("blend", list(colours))
-
-
 def _shown(name: str) -> str:
-    """A user's own word, so that Matplotlib takes it for no formula and hides it from no legend."""
+    """A user's own word; Matplotlib would take $ for the start of a formula, and _ for a name not to show."""
     short = name if len(name) <= 24 else name[:23] + "…"
-    return (
-        short.replace("$", r"\$").replace("_", " ", 1) if short.startswith("_") else short.replace("$", r"\$")
-    )
+    return short.replace("$", r"\$").replace("_", " ", 1 if short.startswith("_") else 0)
