@@ -106,7 +106,7 @@ def run(config: Config, run: runs.Run) -> None:
     finally:
         if results:
             header, *rows = table_of(results)
-            runs.print_table(header, rows, f"{called(config)}: mean ± sd over {config.seeds} seeds")
+            runs.print_table(header, rows, f"{called(config)}, {over(config)}")
             path = write_report(config, run, sets[0])
             print(f"parameters  sha256 {run.receipt['params_sha256']}\nreport      {path}")
 
@@ -167,21 +167,18 @@ def train(
     start = init_seeds(seeds, net, optimizer, splits["train"][0][0, :batch_size])
     wanted = {round(config.epochs * (i / (FRAMES - 1)) ** 2) for i in range(FRAMES)}
     frames: dict[int, Any] = {}
-    latest: tuple[int, Any, SeedHistory] = (0, start, {})
+    latest: tuple[int, Any, dict[str, Any]] = (0, start, {})
 
-    def on_chunk(done: int, states: bh.TrainState, scores: SeedHistory) -> None:
+    def on_chunk(done: int, states: bh.TrainState, history: SeedHistory) -> None:
         nonlocal latest
-        before, latest = latest[0], (done, states, scores)
-        for epoch in range(before, done):
-            run.log(
-                net=name,
-                epoch=epoch + 1,
-                **{
-                    split: {metric: values[epoch - before].tolist() for metric, values in scored.items()}
-                    for split, scored in scores.items()
-                },
-            )
-        if done == 0 or wanted & set(range(before + 1, done + 1)):
+        scores = {
+            split: {metric: values[-1].tolist() for metric, values in scored.items()}
+            for split, scored in history.items()
+        }
+        if done:
+            run.log(net=name, epoch=done, **scores)
+        latest = done, states, scores  # and no sooner: wherever an interruption falls, they are logged
+        if done in wanted:
             frames[done] = first_seed(states.params)
 
     try:
@@ -196,19 +193,15 @@ def train(
             metrics=[bh.accuracy],
             label=name,
             on_chunk=on_chunk,
-            chunks=config.epochs,
+            chunks=config.epochs,  # one epoch each
         )
     finally:
         done, states, scores = latest
         if done:
             frames[done] = first_seed(states.params)
             params[name] = states.params
-            last = {
-                split: {metric: values[-1].tolist() for metric, values in scored.items()}
-                for split, scored in scores.items()
-            }
             count = sum(leaf[0].size for leaf in jax.tree.leaves(states.params))
-            results.append({"net": name, "hidden": hidden, "parameters": count, "epochs": done, **last})
+            results.append({"net": name, "hidden": hidden, "parameters": count, "epochs": done, **scores})
             run.save_params(params)
             run.save_arrays("frames.safetensors", runs.named_arrays(frames))
             run.write_json("results.json", results)
@@ -289,7 +282,7 @@ def film(
     for epoch in sorted({int(name.split(".")[0]) for name in arrays}):
         net, tree = trained(config, result, points, arrays, f"{epoch}.")
         frames.append((epoch, probabilities(layer_outputs(net, tree, x)[-1])))
-    records = [record for record in run.metrics() if record["net"] == result["net"]]
+    records = history(run, result)
     series = {
         metric: {split: [record[split][metric][0] for record in records] for split in points.splits}
         for metric in ("loss", "accuracy")
@@ -326,9 +319,14 @@ def probabilities(logits: np.ndarray) -> np.ndarray:
     return np.asarray(jax.nn.softmax(logits)).reshape(GRID, GRID, -1)
 
 
+def history(run: runs.Run, result: dict[str, Any]) -> list[dict[str, Any]]:
+    """A net's records, one an epoch, as far as its parameters are kept."""
+    return [r for r in run.metrics() if r["net"] == result["net"] and r["epoch"] <= result["epochs"]]
+
+
 def curves(run: runs.Run, result: dict[str, Any]) -> list[str]:
     """Loss and accuracy by epoch, the mean over the seeds."""
-    records = [record for record in run.metrics() if record["net"] == result["net"]]
+    records = history(run, result)
     drawn = []
     for metric, unit in {"loss": "cross-entropy, nats", "accuracy": "share of points right"}.items():
         series = {
@@ -346,7 +344,6 @@ def conclusion(config: Config, results: list[dict[str, Any]]) -> str:
     if diverged:
         return f"Training diverged with {', '.join(diverged)}: try a smaller learning rate."
     last = results[-1]
-    seeds = f"mean ± sd over {config.seeds} seeds" if config.seeds > 1 else "one seed"
     stopped = (
         f" Training was stopped after {last['epochs']} of {config.epochs} epochs."
         if last["epochs"] < config.epochs
@@ -354,7 +351,7 @@ def conclusion(config: Config, results: list[dict[str, Any]]) -> str:
     )
     return (
         f"Trained by backprop written out by hand, the {kind(last)} puts {percent(last, 'validation')} of the "
-        f"validation points in their class, and {percent(last, 'train')} of those it learned from ({seeds})."
+        f"validation points in their class, and {percent(last, 'train')} of those it learned from ({over(config)})."
         f"{stopped}"
     )
 
@@ -391,7 +388,7 @@ def comparison(results: list[dict[str, Any]]) -> str:
         verdict = "and not more in every seed: here a straight line does about as well"
     return (
         f"On the same points, validation accuracies are: {scores}. Seed by seed, the {kind(last)} is right on "
-        f"{mean_sd(gain, 1)} percentage points more of them than the {kind(line)}, from {gain.min():.1f} to "
+        f"{mean_sd(gain, '.1f')} percentage points more of them than the {kind(line)}, from {gain.min():.1f} to "
         f"{gain.max():.1f}; {verdict}."
     )
 
@@ -403,25 +400,30 @@ def table_of(results: list[dict[str, Any]]) -> list[tuple[str, ...]]:
     ]
     for r in results:
         accuracies = [percent(r, split) for split in ("train", "validation")]
-        losses = [mean_sd(r[split]["loss"], 3) for split in ("train", "validation")]
+        losses = [mean_sd(r[split]["loss"], ".2g") for split in ("train", "validation")]
         table.append((r["net"], f"{r['parameters']:,}", *accuracies, *losses))
     return table
 
 
 def percent(result: dict[str, Any], split: str) -> str:
     """A net's accuracy in percent, mean ± sd over the seeds."""
-    return f"{mean_sd(100 * np.array(result[split]['accuracy']), 1)}\N{NO-BREAK SPACE}%"
+    return f"{mean_sd(100 * np.array(result[split]['accuracy']), '.1f')}\N{NO-BREAK SPACE}%"
 
 
-def mean_sd(values: Any, digits: int) -> str:
+def mean_sd(values: Any, form: str) -> str:
     """Mean ± standard deviation of a sample; of one value, the value."""
-    spread = f" ± {np.std(values, ddof=1):.{digits}f}" if len(values) > 1 else ""
-    return f"{np.mean(values):.{digits}f}{spread}"
+    spread = f" ± {np.std(values, ddof=1):{form}}" if len(values) > 1 else ""
+    return f"{np.mean(values):{form}}{spread}"
+
+
+def over(config: Config) -> str:
+    """Of what the scores are the mean."""
+    return f"mean ± sd over {config.seeds} seeds" if config.seeds > 1 else "one seed"
 
 
 def kind(result: dict[str, Any]) -> str:
     """What a net is called in a sentence."""
-    return f"{result['net']} perceptron" if result["hidden"] else f"linear net, {result['net']},"
+    return f"{result['net']} perceptron" if result["hidden"] else f"linear net {result['net']}"
 
 
 def called(config: Config) -> str:

@@ -29,6 +29,7 @@ th { font-weight: 600; color: var(--faint); font-size: .875rem; vertical-align: 
 th.number, td.number { text-align: right; white-space: nowrap; }
 .figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 19rem), 1fr)); gap: 1rem; }
 figure { margin: .5rem 0; }
+.figures figure { max-width: 34rem; }
 figure img { display: block; width: 100%; height: auto; }
 pre { background: var(--panel); padding: .75rem 1rem; overflow-x: auto; border-radius: .375rem; }
 summary { cursor: pointer; color: var(--faint); }

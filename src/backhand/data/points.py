@@ -80,7 +80,7 @@ def _columns(path: str | Path, header: list[str]) -> tuple[tuple[int, ...], tupl
     missing = [name for name in COLUMNS if name not in header]
     if missing:
         raise ValueError(
-            f"{path}, line 1: should name the columns x1, x2 and label, or three others that are these in this "
+            f"{path}, line 1: should name, between commas, the columns x1, x2 and label, or any three in this "
             f"order; missing {', '.join(missing)} in {','.join(header)!r}"
         )
     return tuple(map(header.index, COLUMNS)), COLUMNS

@@ -165,12 +165,16 @@ def _film(
             for split, values in series.items():
                 (line,) = axes.plot(range(1, last + 1), values, label=split)
                 grown.append((line, values))
-            axes.set(title=measure, xlabel="epoch", xlim=(0, last))
+            axes.set(xlabel="epoch", ylabel=measure, xlim=(0, last))
             axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=4))
-        panels["loss"].set(yscale="log", ylabel="nats", xlabel="")
+        panels["loss"].set(ylabel="loss, nats", xlabel="")
+        losses = np.array(list(curves["loss"].values()))
+        if losses.max() > 10 * losses.min() > 0:  # a narrower range is better read on a plain scale
+            panels["loss"].set_yscale("log")
         panels["loss"].tick_params(labelbottom=False)
-        panels["loss"].legend(fontsize=10)
-        panels["accuracy"].set_ylabel("share right")
+        panels["loss"].legend(
+            fontsize=9, ncols=2, loc="lower center", bbox_to_anchor=(0.5, 1), columnspacing=1
+        )
         heading = panels["plane"].set_title(f"epoch {last} of {last}")
         figure.suptitle(title, weight="bold", fontsize=13)
         figure.draw_without_rendering()  # lays it out
@@ -178,11 +182,9 @@ def _film(
 
         moving = [image, heading, *points, *(line for line, _ in grown)]
         for artist in moving:
-            artist.set_visible(False)
+            artist.set_animated(True)  # left out where the figure is drawn
         canvas.draw()
         standing = canvas.copy_from_bbox(figure.bbox)
-        for artist in moving:
-            artist.set_visible(True)
         pictures = []
         for epoch, probabilities in frames:
             image.set_data(_shade(probabilities, *_theme()[1:]))
@@ -197,6 +199,8 @@ def _film(
             if epoch != last:
                 for contours in lines:
                     contours.remove()
+        for artist in moving:
+            artist.set_animated(False)
         still = io.BytesIO()
         figure.savefig(still, dpi=190, metadata={"Software": None})
 
@@ -337,7 +341,7 @@ def _legend(figure: Figure, plane: Plane) -> None:
 
 
 def _legend_columns(plane: Plane) -> int:
-    return 4 if max(map(len, plane.class_names)) <= 8 else 2
+    return 4 if max(map(len, plane.class_names)) <= 10 else 2
 
 
 def _legend_rows(plane: Plane) -> int:
