@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tyro
 
 from backhand import Linear, runs
 from backhand.digest import sha256
@@ -59,6 +60,25 @@ def test_params_by_path_and_digest(run):
     assert list(arrays) == ["net.0.b", "net.0.w"]
     np.testing.assert_array_equal(arrays["net.0.w"], w)
     assert run.receipt["params_sha256"] == sha256(arrays)
+
+
+def test_arrays_go_back_into_their_tree():
+    tree = ((Linear(np.ones((2, 3)), np.zeros(3)), ()), {"scale": np.array(2.0)})
+    arrays = runs.named_arrays({7: tree})
+    assert "7.0.0.w" in arrays
+    back = runs.arrays_as(tree, arrays, "7.")
+    assert isinstance(back[0][0], Linear)
+    assert back[0][0].w is arrays["7.0.0.w"]
+    assert back[1]["scale"] == 2
+    with pytest.raises(KeyError, match=r"8\.0\.0\.w"):
+        runs.arrays_as(tree, arrays, "8.")
+
+
+@pytest.mark.parametrize(
+    ("words", "widths"), [(["8,8"], (8, 8)), (["16", "4"], (16, 4)), (["3"], (3,)), ([], ())]
+)
+def test_widths_with_commas_or_without(words, widths):
+    assert tyro.cli(runs.Widths, args=words) == widths
 
 
 def test_writing_is_whole_or_not_at_all(run, monkeypatch):
