@@ -26,6 +26,10 @@ DATASETS: dict[str, Callable[..., data.Dataset]] = {
 GRID = 160  # points of a picture's grid, along each axis
 FRAMES = 40
 UNITS = 16  # of a layer, that are drawn
+UNITS_IN_WORDS = (
+    "Each map is one unit's activation over the window above. In the first layer each changes along one direction "
+    "only, as its weights are two numbers; layers after it combine those before."
+)
 
 
 @dataclass(frozen=True)
@@ -33,7 +37,7 @@ class Config:
     """What is trained, on which points, and how."""
 
     dataset: Literal["lesson", "gauss", "circle", "xor", "spiral", "moons", "blobs", "spirals"] = "spiral"
-    """The points, from backhand.data: lesson is two noisy classes, the first of the course this grew from."""
+    """The points, from backhand.data: the lesson's are two classes with a fifth of the labels wrong."""
     csv: Path | None = None
     """Your own points instead: columns x1, x2 and label by name, or any three in that order, with names or
     without. A label is any word or number."""
@@ -229,7 +233,8 @@ def write_report(config: Config, run: runs.Run, points: data.Dataset) -> Path:
         *([report.paragraph(comparison(results))] if len(results) > 1 else []),
         report.figures(*maps, *(curves(run, last) if len(results) == 1 else [])),
         *([report.heading("Learning"), report.figures(*curves(run, last))] if len(results) > 1 else []),
-        *([report.heading("What the hidden units see"), report.figures(*units)] if units else []),
+        *([report.heading("What the hidden units see"), report.paragraph(UNITS_IN_WORDS)] if units else []),
+        *([report.figures(*units)] if units else []),
         *run.again(),
     ]
     return run.write("report.html", report.page(f"{called(config)}: classes in the plane", *pieces))
@@ -359,7 +364,11 @@ def conclusion(config: Config, results: list[dict[str, Any]]) -> str:
 def in_words(config: Config, results: list[dict[str, Any]], points: data.Dataset) -> str:
     """What the table and the pictures show."""
     train, validation = (len(points[split].y) for split in ("train", "validation"))
-    spread = "the same file, split anew" if config.csv else "points, split"
+    own = (
+        "All seeds share the file; each has its own split"
+        if config.csv
+        else "Each seed has its own points, split"
+    )
     shown = {split: min(len(points[split].y), most) for split, most in plots.MOST_POINTS.items()}
     fewer = (
         f" Pictures show {shown['train']} training and {shown['validation']} validation points of them."
@@ -367,8 +376,8 @@ def in_words(config: Config, results: list[dict[str, Any]], points: data.Dataset
         else ""
     )
     return (
-        f"Scores after {results[-1]['epochs']} epochs on {train:,} points, with {validation:,} more to validate. Each "
-        f"seed has its own {spread}, first weights and order of examples; pictures are of seed {config.seed}. A net is "
+        f"Scores after {results[-1]['epochs']} epochs on {train:,} points, with {validation:,} more to validate. "
+        f"{own}, first weights and order of examples; pictures are of seed {config.seed}. A net is "
         f"given the coordinates standardised, less the training points' mean and in their standard deviations; the "
         f"pictures' axes are in the points' own units. Filled points were trained on, hollow ones validate; the "
         f"paler a region, the less sure the net, and the bold line is where its most likely class changes.{fewer}"

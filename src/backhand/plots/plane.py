@@ -233,7 +233,7 @@ def _shade(probabilities: np.ndarray, paper: str, colours: Sequence[str]) -> np.
     classes = probabilities.shape[-1]
     top = np.nan_to_num(probabilities, nan=1 / classes)
     sureness = (top.max(-1) * classes - 1) / (classes - 1)
-    depth = 0.55 * np.clip(np.round(10 * sureness + 0.5) / 10, 0.1, 1)[..., None]
+    depth = 0.55 * np.ceil(10 * np.clip(sureness, 0, 1))[..., None] / 10
     full = np.array([to_rgb(colours[k % len(colours)]) for k in range(classes)])[top.argmax(-1)]
     return np.asarray(full * depth + np.array(to_rgb(paper)) * (1 - depth))
 
