@@ -17,6 +17,7 @@ import backhand as bh
 from backhand import data, plots, report, runs
 from backhand.checks import positive_integer, positive_number
 from backhand.perceptrons import OPTIMIZERS, Activation, Optimizer, perceptron, perceptron_name
+from backhand.progress import Progress
 from backhand.seeds import SeedHistory, fit_seeds, init_seeds
 
 DATASETS: dict[str, Callable[..., data.Dataset]] = {
@@ -48,7 +49,7 @@ class Config:
     noise: float | None = None
     """Standard deviation of the points about the set's shape, in units of the plane, whose shapes are about
     2 across; of the lesson's set the share of labels flipped. Each set has a default of its own."""
-    hidden: runs.Widths = (16, 16)
+    hidden: tuple[int, ...] = (16, 16)
     """Hidden widths: 8,8 is two layers of eight units; without a value the net is linear."""
     activation: Activation = "silu"
     """What stands between linear layers."""
@@ -104,9 +105,10 @@ def run(config: Config, run: runs.Run) -> None:
     depths = range(len(config.hidden) + 1) if config.compare else [len(config.hidden)]
     results: list[dict[str, Any]] = []
     params: dict[str, Any] = {}
+    progress = Progress(config.epochs, parts=len(depths))
     try:
         for depth in depths:
-            train(config, run, config.hidden[:depth], sets, params, results)
+            train(config, run, config.hidden[:depth], sets, params, results, progress)
     finally:
         if results:
             header, *rows = table_of(results)
@@ -149,6 +151,7 @@ def train(
     sets: list[data.Dataset],
     params: dict[str, Any],
     results: list[dict[str, Any]],
+    progress: Progress,
 ) -> None:
     """Train one net from every seed, logging every epoch; put its parameters by `params`, its scores by `results`.
 
@@ -158,6 +161,7 @@ def train(
     classes = len(sets[0].class_names)
     net, loss = network(config, hidden, classes)
     name = perceptron_name(2, hidden, 1 if classes == 2 else classes)
+    progress.begin(len(results), name)
     splits = {
         split: (
             np.stack([standardised(points[split].x, points) for points in sets]),
@@ -195,7 +199,7 @@ def train(
             epochs=config.epochs,
             batch_size=batch_size,
             metrics=[bh.accuracy],
-            label=name,
+            progress=progress,
             on_chunk=on_chunk,
             chunks=config.epochs,  # one epoch each
         )

@@ -24,6 +24,7 @@ MAY_IMPORT = {
     "summary": {"layer", "checks"},
     "gradients": {"layer", "losses"},
     "bridge": {"layer", "checks"},
+    "explanation": {"layer", "combinators", "losses", "checks"},
     "training": {"layer", "losses", "gradients", "checks"},
     "progress": set(),
     "fit": {"layer", "losses", "training", "progress", "checks"},
@@ -34,6 +35,7 @@ MAY_IMPORT = {
     "runs": {"digest", "report"},
     "timing": set(),
     "report": set(),
+    "resampling": set(),
     "plots": set(),
 }
 CORE = {
@@ -46,6 +48,7 @@ CORE = {
     "summary",
     "gradients",
     "bridge",
+    "explanation",
     "training",
     "progress",
     "fit",

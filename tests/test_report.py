@@ -38,6 +38,7 @@ def test_a_page_is_whole_and_needs_nothing_else():
         film,
         report.code("c"),
         report.details("more", report.table(["a", "b"], [("x", 1)])),
+        report.step("s", report.matrices(report.matrix("m", [["1", "2"]])), backward=True),
     ]
     html = report.page("Title", *pieces)
     tags = parse(html)
@@ -87,6 +88,9 @@ def test_text_is_escaped_everywhere():
         report.table([evil], [[evil]]),
         report.figure("", "", evil),
         report.animation(b"", b"", b"", b"", evil),
+        report.step(evil),
+        report.matrix(evil, [["1"]]),
+        report.matrix("m", [[evil]]),
     ):
         assert "<script>" not in piece
         assert "&lt;script&gt;" in piece
@@ -96,3 +100,16 @@ def test_numbers_are_set_as_numbers():
     html = report.table(["net", "score", "note"], [("64-10", "98%", "good"), ("9", "−1", "2 bad")])
     assert '<th>net</th><th class="number">score</th><th>note</th>' in html
     assert '<td>64-10</td><td class="number">98%</td><td>good</td>' in html
+
+
+def test_steps_say_their_direction_without_colour():
+    forward, backward = report.step("z", "in it"), report.step("z", "in it", backward=True)
+    assert '<section class="step"><h3>↓ z</h3>' in forward
+    assert '<section class="step backward"><h3>↑ z</h3>' in backward
+    assert "dashed var(--backward)" in report.page("t", backward)
+
+
+def test_a_matrix_keeps_its_rows():
+    html = report.matrix("w, 2×2", [["1", "2"], ["3", "4"]])
+    assert "<caption>w, 2×2</caption>" in html
+    assert "<tr><td>1</td><td>2</td></tr><tr><td>3</td><td>4</td></tr>" in html

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import tyro
 
 from backhand import Linear, runs
 from backhand.digest import sha256
@@ -74,13 +73,6 @@ def test_arrays_go_back_into_their_tree():
         runs.arrays_as(tree, arrays, "8.")
 
 
-@pytest.mark.parametrize(
-    ("words", "widths"), [(["8,8"], (8, 8)), (["16", "4"], (16, 4)), (["3"], (3,)), ([], ())]
-)
-def test_widths_with_commas_or_without(words, widths):
-    assert tyro.cli(runs.Widths, args=words) == widths
-
-
 def test_writing_is_whole_or_not_at_all(run, monkeypatch):
     run.write("a.txt", "first")
     monkeypatch.setattr("os.fsync", lambda fd: (_ for _ in ()).throw(OSError("disk full")))
@@ -111,6 +103,13 @@ def experiment(tmp_path, monkeypatch, body, *flags):
 
 def outcomes(tmp_path):
     return [json.loads(p.read_text())["outcome"] for p in (tmp_path / "out").glob("*/receipt.json")]
+
+
+@pytest.mark.parametrize("words", ["--hidden 5 6", "--hidden 5,6", "--hidden=5,6", "--hidden"])
+def test_widths_with_and_without_commas(tmp_path, monkeypatch, words):
+    seen = []
+    experiment(tmp_path, monkeypatch, lambda config, run: seen.append(config.hidden), *words.split())
+    assert seen == [(5, 6) if "5" in words else ()]
 
 
 def test_main_runs_and_leaves_a_receipt(tmp_path, monkeypatch):

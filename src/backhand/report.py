@@ -11,14 +11,16 @@ from typing import Any
 
 STYLE = """
 :root { color-scheme: light dark; --ink: #1c2127; --faint: #5c6670; --page: #fdfdfb; --line: #d9dcd8;
-  --panel: #f3f4f0; }
+  --panel: #f3f4f0; --forward: #0072B2; --backward: #D55E00; }
 @media (prefers-color-scheme: dark) {
-  :root { --ink: #e3e5e8; --faint: #a0a8b0; --page: #14171a; --line: #33393f; --panel: #1c2024; } }
+  :root { --ink: #e3e5e8; --faint: #a0a8b0; --page: #14171a; --line: #33393f; --panel: #1c2024;
+    --forward: #56B4E9; --backward: #E69F00; } }
 * { box-sizing: border-box; }
 body { margin: 0 auto; max-width: 64rem; padding: 1.5rem 1rem 4rem; background: var(--page); color: var(--ink);
   font: 1rem/1.55 system-ui, -apple-system, "Segoe UI", Roboto, "DejaVu Sans", sans-serif; overflow-wrap: anywhere; }
 h1 { font-size: 1.75rem; line-height: 1.2; margin: 0 0 .5rem; }
 h2 { font-size: 1.25rem; margin: 2.5rem 0 .5rem; }
+h3 { font-size: 1.05rem; margin: 0 0 .25rem; }
 p { max-width: 46rem; margin: .5rem 0; }
 .lead { font-size: 1.1rem; }
 .wide { overflow-x: auto; }
@@ -26,11 +28,19 @@ table { border-collapse: collapse; font-variant-numeric: tabular-nums; margin: 1
 th, td { padding: .3rem .8rem .3rem 0; text-align: left; border-bottom: 1px solid var(--line); }
 th, td:first-child { white-space: nowrap; overflow-wrap: normal; }
 th { font-weight: 600; color: var(--faint); font-size: .875rem; vertical-align: bottom; }
+td:not(.number):not(:first-child) { min-width: 6.5rem; }
 th.number, td.number { text-align: right; white-space: nowrap; }
 .figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 19rem), 1fr)); gap: 1rem; }
 figure { margin: .5rem 0; }
 .figures figure { max-width: 34rem; }
 figure img { display: block; width: 100%; height: auto; }
+.step { border-left: .25rem solid var(--forward); padding-left: 1rem; margin: 1.5rem 0; }
+.step.backward { border-left: .25rem dashed var(--backward); }
+.matrices { display: flex; flex-wrap: wrap; gap: .5rem 1.75rem; margin: .75rem 0; }
+.matrix { max-width: 100%; overflow-x: auto; }
+.matrix table { margin: 0; border: solid var(--faint); border-width: 0 2px; border-radius: .5rem; }
+.matrix caption { text-align: left; white-space: nowrap; color: var(--faint); font-size: .875rem; }
+.matrix td { border: 0; padding: .05rem .6rem; text-align: right; white-space: nowrap; }
 pre { background: var(--panel); padding: .75rem 1rem; overflow-x: auto; border-radius: .375rem; }
 summary { cursor: pointer; color: var(--faint); }
 """
@@ -112,3 +122,20 @@ def animation(light: bytes, dark: bytes, light_still: bytes, dark_still: bytes, 
 def figures(*pieces: str) -> str:
     """Figures side by side where there is room, one below the other on a phone."""
     return f'<div class="figures">{"".join(pieces)}</div>'
+
+
+def step(title: str, *pieces: str, backward: bool = False) -> str:
+    """One step of a computation, with an edge in the colour and the dash of its direction."""
+    kind, arrow = ("step backward", "↑") if backward else ("step", "↓")
+    return f'<section class="{kind}"><h3>{arrow} {escape(title)}</h3>\n' + "\n".join(pieces) + "\n</section>"
+
+
+def matrix(name: str, rows: Sequence[Sequence[str]]) -> str:
+    """A matrix of numbers, its name above it; too wide, it scrolls by itself."""
+    body = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in rows)
+    return f'<div class="matrix"><table><caption>{escape(name)}</caption><tbody>{body}</tbody></table></div>'
+
+
+def matrices(*pieces: str) -> str:
+    """Matrices side by side as far as there is room."""
+    return f'<div class="matrices">{"".join(pieces)}</div>'

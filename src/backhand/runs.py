@@ -16,6 +16,7 @@ import json
 import math
 import os
 import platform
+import re
 import shlex
 import shutil
 import subprocess
@@ -25,7 +26,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Any, NoReturn, Protocol, TypeVar
+from typing import Any, NoReturn, Protocol, TypeVar
 
 import jax
 import numpy as np
@@ -48,18 +49,6 @@ class ExperimentConfig(Protocol):
 
 
 Config = TypeVar("Config", bound=ExperimentConfig)
-
-# The widths of hidden layers as a flag takes them: --hidden 8,8 or --hidden 8 8; without a value there are none.
-Widths = Annotated[
-    tuple[int, ...],
-    tyro.constructors.PrimitiveConstructorSpec(
-        nargs="*",
-        metavar="[INT ...]",
-        instance_from_str=lambda words: tuple(int(n) for word in words for n in word.split(",") if n),
-        is_instance=lambda value: isinstance(value, tuple),
-        str_from_instance=lambda widths: list(map(str, widths)),
-    ),
-]
 
 
 class RefusedError(ValueError):
@@ -131,7 +120,7 @@ class Run:
 
     def save_arrays(self, name: str, arrays: Mapping[str, np.ndarray]) -> Path:
         """Write named arrays to a safetensors file of the run."""
-        contiguous = {key: np.ascontiguousarray(a) for key, a in arrays.items()}
+        contiguous = {key: np.asarray(a, order="C") for key, a in arrays.items()}  # a scalar stays one
         return self.write(name, safetensors.numpy.save(contiguous))
 
     def arrays(self, name: str) -> dict[str, np.ndarray]:
@@ -212,7 +201,8 @@ def main(config_type: type[Config], experiment: Callable[[Config, Run], None], d
     before anything has run, and leaves no folder; Ctrl-C with status 130, after saying what was kept.
     """
     name = Path(sys.argv[0]).stem
-    config = tyro.cli(config_type, prog=f"python {sys.argv[0]}", description=description)
+    args = [word for argument in sys.argv[1:] for word in _words(argument)]
+    config = tyro.cli(config_type, args=args, prog=f"python {sys.argv[0]}", description=description)
     try:
         run = Run.start(name, config)
     except OSError as error:
@@ -243,6 +233,11 @@ def print_table(header: Sequence[str], rows: Sequence[Sequence[str]], title: str
     console = Console()
     console.width = min(console.width, 100) if console.is_terminal else 100
     console.print(table)
+
+
+def _words(argument: str) -> list[str]:
+    """Widths may be written with commas, as in --hidden 8,8 or --hidden=8,8; the command line wants 8 8."""
+    return re.split("[=,]", argument) if re.fullmatch(r"(--[\w-]+=)?\d+(,\d+)+", argument) else [argument]
 
 
 def _fail(message: str) -> NoReturn:

@@ -46,6 +46,7 @@ def fit_seeds(
     batch_size: int,
     metrics: Sequence[Metric] = (),
     label: str = "",
+    progress: Progress | None = None,
     on_chunk: Callable[[int, TrainState, SeedHistory], None] | None = None,
     chunks: int = 50,
 ) -> tuple[TrainState, SeedHistory]:
@@ -60,6 +61,7 @@ def fit_seeds(
       epochs, batch_size: as in `fit`; each seed shuffles in its own order.
       metrics: what to score beside the loss, such as `[accuracy]`.
       label: what is being trained, for the progress line.
+      progress: that line, where it is one for several trainings.
       on_chunk: called with the number of epochs done (0 at first), the states then, and the history since the
         last call (at first {}), about `chunks` times: what an interruption should not lose is saved here.
       chunks: in about how many pieces to train; between them there is progress, and Ctrl-C is heard.
@@ -92,7 +94,7 @@ def fit_seeds(
     splits = jax.device_put({name: tuple(split) for name, split in splits.items()})
     size = -(-epochs // chunks)
     pieces: list[Any] = []
-    progress = Progress(epochs, label)
+    progress = progress or Progress(epochs, label)
     try:
         if on_chunk is not None:
             on_chunk(0, states, {})

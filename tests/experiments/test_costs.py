@@ -38,6 +38,10 @@ def test_every_subject_has_its_line(ledger):
     assert all(name in report for name in results)
 
 
+def test_the_report_in_a_browser(ledger, faults):
+    assert faults(ledger.folder / "report.html") == []
+
+
 def test_both_ways_come_to_the_same():
     x, labels = normal_like(jnp.zeros((8, 6)), 0), jnp.arange(8, dtype=jnp.int32) % 3
     net = serial(linear(4), tanh, linear(3))

@@ -81,6 +81,10 @@ def test_the_report_has_every_picture_and_number(both):
     assert both.receipt["data_sha256"] in html
 
 
+def test_the_report_in_a_browser(both, faults):
+    assert faults(both.folder / "report.html") == []
+
+
 def test_one_gradient_and_the_lessons_loss(tmp_path, capsys):
     chosen = {"gradient": "autodiff", "loss": "cross_entropy", "activation": "tanh", "optimizer": "momentum"}
     run = carry_out(small(tmp_path, hidden=(8,), learning_rate=0.1, **chosen))

@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from backhand import runs
+from backhand.progress import Progress
 from experiments import planar
 
 QUICK = {"hidden": (6, 3), "epochs": 4, "seeds": 2}
@@ -23,7 +24,9 @@ def accuracies(dataset, tmp_path, **changes):
     config = planar.Config(dataset=dataset, seeds=2, out=tmp_path, **changes)
     results: list = []
     sets = [planar.draw(config, seed) for seed in range(config.seeds)]
-    planar.train(config, runs.Run.start("planar", config), config.hidden, sets, {}, results)
+    planar.train(
+        config, runs.Run.start("planar", config), config.hidden, sets, {}, results, Progress(config.epochs)
+    )
     return results[0]["validation"]["accuracy"]
 
 
@@ -75,7 +78,8 @@ def test_the_run_folder_is_whole(compared):
     np.testing.assert_array_equal(frames["4.2.w"], compared.arrays("params.safetensors")["2-6-3-1.2.w"][0])
 
 
-def test_the_report_has_every_picture_and_number(compared):
+def test_the_report_has_every_picture_and_number(compared, faults):
+    assert faults(compared.folder / "report.html") == []
     html = (compared.folder / "report.html").read_text()
     assert {p.name for p in (compared.folder / "figures").iterdir()} == {
         "boundary.gif",
@@ -208,7 +212,9 @@ def test_what_the_data_refuse(tmp_path):
 def test_the_same_twice(compared, tmp_path):
     config = planar.Config(**QUICK, out=tmp_path)
     run = runs.Run.start("planar", config)
-    planar.train(config, run, config.hidden, [planar.draw(config, seed) for seed in (0, 1)], {}, [])
+    planar.train(
+        config, run, config.hidden, [planar.draw(config, seed) for seed in (0, 1)], {}, [], Progress(4)
+    )
     name = "frames.safetensors"
     assert (run.folder / name).read_bytes() == (compared.folder / name).read_bytes()
     assert run.metrics() == compared.metrics()[-4:]

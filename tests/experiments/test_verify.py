@@ -1,3 +1,6 @@
+import contextlib
+import io
+
 import jax
 import numpy as np
 import pytest
@@ -10,35 +13,52 @@ from tests.verify.rules import wrong
 X = np.random.default_rng(0).standard_normal((3, 2)).astype(np.float32)
 
 
-@pytest.fixture
-def entries(monkeypatch):
-    """A catalogue of tanh alone, and no nets; a test adds to it."""
-    entries = {"tanh 3×2": Entry("tanh", tanh, (X,))}
-    monkeypatch.setattr(verify, "catalogue", lambda seed: entries)
-    monkeypatch.setattr(verify, "nets", dict)
-    monkeypatch.setattr(verify, "DTYPES", ("float32",))
-    return entries
+WRONG = wrong(tanh, lambda dp, dx: (dp, 2 * dx))._replace(name="mine")
 
 
-def test_all_right(entries, tmp_path, capsys):
-    config = verify.Config(out=tmp_path)
+@contextlib.contextmanager
+def checking(**entries):
+    """A catalogue of these alone, and no nets."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(verify, "catalogue", lambda seed: entries)
+        patch.setattr(verify, "nets", dict)
+        patch.setattr(verify, "DTYPES", ("float32",))
+        yield
+
+
+@pytest.fixture(scope="module")
+def one_wrong(tmp_path_factory):
+    """A run on one layer that is right and one that is wrong, and what it printed."""
+    run = runs.Run.start("verify", config := verify.Config(out=tmp_path_factory.mktemp("verify")))
+    printed = io.StringIO()
+    with (
+        checking(**{"tanh 3×2": Entry("tanh", tanh, (X,)), "wrong 3×2": Entry("tanh", WRONG, (X,))}),
+        contextlib.redirect_stdout(printed),
+        pytest.raises(SystemExit) as exit_,
+    ):
+        verify.run(config, run)
+    assert exit_.value.code == 1
+    return run, printed.getvalue()
+
+
+def test_all_right(tmp_path, capsys):
+    config = verify.Config(seed=3, out=tmp_path)
     run = runs.Run.start("verify", config)
-    verify.run(config, run)
+    with checking(**{"tanh 3×2": Entry("tanh", tanh, (X,))}):
+        verify.run(config, run)
     printed = capsys.readouterr().out
     assert "All 1 subjects are right." in printed
     assert "right" in next(line for line in printed.splitlines() if "tanh 3×2" in line)
     assert max(map(len, printed.splitlines()[:-1])) <= 100  # all but the report's path
-    assert "make verify SEED=0" in (run.folder / "report.html").read_text(encoding="utf-8")
+    assert "make verify SEED=&quot;3&quot;" in (run.folder / "report.html").read_text(encoding="utf-8")
 
 
-def test_one_wrong(entries, tmp_path, capsys):
-    entries["wrong 3×2"] = Entry("tanh", wrong(tanh, lambda dp, dx: (dp, 2 * dx))._replace(name="mine"), (X,))
-    config = verify.Config(out=tmp_path)
-    run = runs.Run.start("verify", config)
-    with pytest.raises(SystemExit) as exit_:
-        verify.run(config, run)
-    assert exit_.value.code == 1
-    printed = capsys.readouterr().out
+def test_the_report_in_a_browser(one_wrong, faults):
+    assert faults(one_wrong[0].folder / "report.html") == []
+
+
+def test_one_wrong(one_wrong):
+    run, printed = one_wrong
     assert "1 of 2 subjects are WRONG: wrong 3×2." in printed
     assert "dx is 2× what jax.vjp gives" in printed
     row = next(line for line in printed.splitlines() if "wrong 3×2" in line)

@@ -4,23 +4,31 @@ They return a `Drawing`: SVG in a light and a dark theme, and in words for those
 are told apart by colour and by dash, in colours that colour-blind readers can tell apart (Okabe and Ito, 2008).
 """
 
+from backhand.plots.capacity import Curve, bands, fits, with_errors
 from backhand.plots.curves import curves
 from backhand.plots.drawing import Drawing, draw, draw_figure
+from backhand.plots.graph import GraphNode, computational_graph
 from backhand.plots.pictures import confusion, examples, weight_pictures
 from backhand.plots.plane import MOST_POINTS, Animation, Plane, activations, animate, boundary
 
 __all__ = [
     "MOST_POINTS",
     "Animation",
+    "Curve",
     "Drawing",
+    "GraphNode",
     "Plane",
     "activations",
     "animate",
+    "bands",
     "boundary",
+    "computational_graph",
     "confusion",
     "curves",
     "draw",
     "draw_figure",
     "examples",
+    "fits",
     "weight_pictures",
+    "with_errors",
 ]
