@@ -353,9 +353,11 @@ def conclusion(config: Config, results: list[dict[str, Any]]) -> str:
     if diverged:
         return f"Training diverged with {', '.join(diverged)}: try a smaller learning rate."
     last = results[-1]
+    nets = len(config.hidden) + 1 if config.compare else 1
     stopped = (
-        f" Training was stopped after {last['epochs']} of {config.epochs} epochs."
-        if last["epochs"] < config.epochs
+        f" Training was interrupted: {len(results)} of {nets} nets were trained, the last for {last['epochs']} of "
+        f"{config.epochs} epochs."
+        if len(results) < nets or last["epochs"] < config.epochs
         else ""
     )
     return (
@@ -380,7 +382,7 @@ def in_words(config: Config, results: list[dict[str, Any]], points: data.Dataset
         else ""
     )
     return (
-        f"Scores after {results[-1]['epochs']} epochs on {train:,} points, with {validation:,} more to validate. "
+        f"Scores of the last epoch, {results[-1]['epochs']}, on {train:,} points, and {validation:,} to validate. "
         f"{own}, first weights and order of examples; pictures are of seed {config.seed}. A net is "
         f"given the coordinates standardised, less the training points' mean and in their standard deviations; the "
         f"pictures' axes are in the points' own units. Filled points were trained on, hollow ones validate; the "

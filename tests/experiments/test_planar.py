@@ -146,7 +146,9 @@ def test_interrupted_it_reports_on_the_epochs_that_are_done(tmp_path, monkeypatc
     assert [(r["net"], r["epochs"]) for r in run.read_json("results.json")] == [("2-2-3", 2)]
     html = (run.folder / "report.html").read_text()
     assert "mine.csv: classes in the plane" in html
-    assert "(one seed). Training was stopped after 2 of 4 epochs." in html
+    assert (
+        "(one seed). Training was interrupted: 1 of 1 nets were trained, the last for 2 of 4 epochs." in html
+    )
     assert "Pictures show 800 training and 200 validation points of them." in html
     picture = (run.folder / "figures" / "boundary-1.svg").read_text()
     assert "height (mm)" in picture
