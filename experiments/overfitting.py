@@ -23,7 +23,7 @@ from backhand.checks import positive_integer, positive_number
 from backhand.perceptrons import OPTIMIZERS, Activation, Optimizer, perceptron, perceptron_name
 from backhand.progress import Progress
 from backhand.resampling import Estimate, decompose, less, mean
-from backhand.seeds import fit_seeds, init_seeds
+from backhand.seeds import SeedHistory, fit_seeds, init_seeds
 
 # Middles of equal pieces of [−π, π], where x is uniform: a mean over them is one over x.
 GRID = np.float32(np.pi) * (np.arange(-200, 200, 2, dtype=np.float32) + 1) / 200
@@ -171,7 +171,7 @@ def train(
     predict = jax.jit(jax.vmap(lambda params: net.apply(params, jnp.asarray(GRID[:, None]))))
     done, predictions = [], []  # as training goes on
 
-    def on_chunk(epoch: int, states: bh.TrainState) -> None:
+    def on_chunk(epoch: int, states: bh.TrainState, _: SeedHistory) -> None:
         done.append(epoch)
         prediction = np.asarray(predict(states.params))
         predictions.append(prediction.reshape(count, config.resamples, len(GRID)))

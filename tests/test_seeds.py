@@ -51,7 +51,14 @@ def test_each_seed_trains_as_it_would_alone():
 def test_pieces_make_no_difference(chunks):
     whole, history = train(chunks=1)
     seen = []
-    states, pieced = train(chunks=chunks, on_chunk=lambda done, states: seen.append(done))
+    lengths = []
+
+    def on_chunk(done, states, piece):
+        seen.append(done)
+        lengths.append(len(piece["train"]["loss"]) if piece else 0)
+
+    states, pieced = train(chunks=chunks, on_chunk=on_chunk)
+    assert np.cumsum(lengths).tolist() == seen
     assert seen[0] == 0
     assert seen[-1] == 7
     assert len(seen) - 1 == min(chunks, 7)

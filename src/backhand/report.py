@@ -108,6 +108,21 @@ def figure(light: str, dark: str, alt: str) -> str:
     )
 
 
+def animation(light: bytes, dark: bytes, light_still: bytes, dark_still: bytes, alt: str) -> str:
+    """A GIF in a light and a dark theme, embedded; the PNG stands for it where the reader asks for less motion."""
+    still, moving = (
+        [f"data:image/{kind};base64,{base64.b64encode(picture).decode()}" for picture in pictures]
+        for kind, pictures in (("png", (light_still, dark_still)), ("gif", (light, dark)))
+    )
+    reduced, night = "(prefers-reduced-motion: reduce)", "(prefers-color-scheme: dark)"
+    sources = {f"{reduced} and {night}": still[1], reduced: still[0], night: moving[1]}
+    return (
+        "<figure><picture>"
+        + "".join(f'<source media="{media}" srcset="{data}">' for media, data in sources.items())
+        + f'<img src="{moving[0]}" alt="{escape(alt)}"></picture></figure>'
+    )
+
+
 def figures(*pieces: str) -> str:
     """Figures side by side where there is room, one below the other on a phone."""
     return f'<div class="figures">{"".join(pieces)}</div>'

@@ -168,6 +168,15 @@ def named_arrays(tree: Any) -> dict[str, np.ndarray]:
     return {jax.tree_util.keystr(path, simple=True, separator="."): np.asarray(leaf) for path, leaf in leaves}
 
 
+def arrays_as(tree: Any, arrays: Mapping[str, np.ndarray], prefix: str = "") -> Any:
+    """The reverse of `named_arrays`: a tree like this one, of the arrays that bear its paths after `prefix`."""
+
+    def array(path: Any, _: Any) -> np.ndarray:
+        return arrays[prefix + jax.tree_util.keystr(path, simple=True, separator=".")]
+
+    return jax.tree_util.tree_map_with_path(array, tree)
+
+
 def command(name: str, config: ExperimentConfig) -> str:
     """The make command that runs an experiment with this config, whose fields all have defaults, again."""
     defaults = vars(type(config)())

@@ -1,8 +1,29 @@
 """Data: what a dataset is, and where to get one."""
 
-from backhand.data import curves
+from backhand.data.curves import gaussians, line, plane, sine, step
 from backhand.data.dataset import Dataset, Split
 from backhand.data.diabetes import diabetes
 from backhand.data.digits import digits
+from backhand.data.planar import blobs, circle, gauss, lesson, moons, spiral, spirals, xor
+from backhand.data.points import read_points
 
-__all__ = ["Dataset", "Split", "curves", "diabetes", "digits"]
+__all__ = [
+    "Dataset",
+    "Split",
+    "blobs",
+    "circle",
+    "diabetes",
+    "digits",
+    "gauss",
+    "gaussians",
+    "lesson",
+    "line",
+    "moons",
+    "plane",
+    "read_points",
+    "sine",
+    "spiral",
+    "spirals",
+    "step",
+    "xor",
+]

@@ -10,14 +10,21 @@ from backhand.plots.drawing import Drawing, draw, draw_figure
 from backhand.plots.functions import Function, value_and_slope
 from backhand.plots.graph import GraphNode, computational_graph
 from backhand.plots.pictures import confusion, examples, weight_pictures
+from backhand.plots.plane import MOST_POINTS, Animation, Plane, activations, animate, boundary
 from backhand.plots.regression import curve_fits, dots, predictions, residuals, surface_fits
 
 __all__ = [
+    "MOST_POINTS",
+    "Animation",
     "Curve",
     "Drawing",
     "Function",
     "GraphNode",
+    "Plane",
+    "activations",
+    "animate",
     "bands",
+    "boundary",
     "computational_graph",
     "confusion",
     "curve_fits",
