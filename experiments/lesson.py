@@ -28,11 +28,10 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from matplotlib.colors import LinearSegmentedColormap
-from sklearn.datasets import make_classification, make_moons
-from sklearn.model_selection import train_test_split
+from sklearn.datasets import make_moons
 
 import backhand as bh
-from backhand import plots
+from backhand import data, plots
 
 SEED = 1  # of everything random
 KEY = jax.random.key(SEED)
@@ -53,12 +52,8 @@ np.set_printoptions(precision=4, suppress=True)
 # them: those labels are flipped. Eighty points are to train on, twenty to validate.
 
 # %%
-x, y = make_classification(100, n_features=2, n_redundant=0, flip_y=0, random_state=SEED)
-flipped = np.random.default_rng(SEED).permutation(100)[:20]
-y[flipped] = 1 - y[flipped]
-
-x, y = x.astype(np.float32), y.astype(np.int32)
-train_x, val_x, train_y, val_y = train_test_split(x, y, test_size=0.2, stratify=y, random_state=SEED)
+dataset = data.lesson(size=100, noise=0.2, seed=SEED)
+(train_x, train_y), (val_x, val_y) = dataset["train"], dataset["validation"]
 print("train", train_x.shape, train_y.shape, " validation", val_x.shape, val_y.shape)
 print("the first three examples:")
 for point, label in zip(train_x[:3], train_y[:3], strict=True):

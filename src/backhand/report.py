@@ -34,6 +34,7 @@ th.number, td.number { text-align: right; white-space: nowrap; }
 figure { margin: .5rem 0; }
 figure:only-child { max-width: 38rem; }
 figure img { display: block; width: 100%; height: auto; }
+figure.film img { width: auto; max-width: 100%; }
 .step { border-left: .25rem solid var(--forward); padding-left: 1rem; margin: 1.5rem 0; }
 .step.backward { border-left: .25rem dashed var(--backward); }
 .matrices { display: flex; flex-wrap: wrap; gap: .5rem 1.75rem; margin: .75rem 0; }
@@ -117,7 +118,7 @@ def animation(light: bytes, dark: bytes, light_still: bytes, dark_still: bytes, 
     reduced, night = "(prefers-reduced-motion: reduce)", "(prefers-color-scheme: dark)"
     sources = {f"{reduced} and {night}": still[1], reduced: still[0], night: moving[1]}
     return (
-        "<figure><picture>"
+        '<figure class="film"><picture>'
         + "".join(f'<source media="{media}" srcset="{data}">' for media, data in sources.items())
         + f'<img src="{moving[0]}" alt="{escape(alt)}"></picture></figure>'
     )

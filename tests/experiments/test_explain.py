@@ -172,3 +172,7 @@ def test_matrices_for_a_reader(a, cells):
 def test_a_config_that_makes_no_sense(field, value, says):
     with pytest.raises(ValueError, match=says):
         explain.Config(**{field: value})
+
+
+def test_the_report_in_a_browser(lesson, faults):
+    assert faults(lesson.folder / "report.html") == []

@@ -245,3 +245,7 @@ def test_interrupted_it_reports_on_the_cells_that_are_done(tmp_path, monkeypatch
 def test_a_config_that_makes_no_sense(field, value, says):
     with pytest.raises(ValueError, match=says):
         overfitting.Config(**{field: value})
+
+
+def test_the_report_in_a_browser(done, faults):
+    assert faults(done.folder / "report.html") == []

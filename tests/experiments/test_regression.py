@@ -188,3 +188,7 @@ def test_a_config_that_makes_no_sense(field, value, says):
 def test_a_batch_larger_than_the_data(dataset, most, tmp_path):
     with pytest.raises(runs.RefusedError, match=f"at most {most}.*got 500"):
         carry_out(regression.Config(dataset=dataset, batch_size=500, out=tmp_path))
+
+
+def test_the_report_in_a_browser(sine, faults):
+    assert faults(sine.folder / "report.html") == []
