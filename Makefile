@@ -64,7 +64,7 @@ costs: $(INSTALLED) ## what each layer costs by hand and by autodiff: memory, FL
 	@$(BIN)/python experiments/costs.py $(flags)
 
 test: $(INSTALLED) ## run the tests
-	@$(BIN)/python -m pytest -n auto
+	@$(BIN)/python -m pytest -n auto --dist loadfile
 
 lint: $(INSTALLED) ## ruff: style and format
 	@$(BIN)/ruff check
