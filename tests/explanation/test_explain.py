@@ -219,6 +219,12 @@ def test_a_layer_and_a_loss_of_ones_own():
     assert max(map(len, str(explanation).splitlines())) <= 100
 
 
+def test_the_gradient_is_not_said_to_point_downhill():
+    """2 (ŷ − y)/N points away from the target."""
+    explanation = explained(bh.linear(2), bh.squared_error, y=X)
+    assert "twice the error" in explanation["z"].chain_in_words
+
+
 def test_no_layers_and_one_layer_and_float32():
     assert [node.name for node in explained(bh.serial(), bh.softmax_cross_entropy, y=Y % 2).nodes] == [
         "x",
