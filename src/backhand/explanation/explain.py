@@ -33,7 +33,8 @@ def explain(
       end in. Any other combinator counts as one layer. A value's gradient is what was handed to the
       backward of the layer that made it; where the value was copied to several places, that is the sum
       of what they sent back. In float64, right gradients agree with autodiff's to 1e-12. (A forward that is
-      itself a `jax.custom_vjp` is compared with its own rule.)
+      itself a `jax.custom_vjp` is compared with its own rule. At a kink the two may take different sides:
+      where a prediction is exactly its target, absolute_error's derivative is 0 by hand, and 1/N by JAX.)
 
     Raises TypeError or ValueError where net is not a Layer, loss not a Loss, x or y not what they take, params
     not the net's, key not a typed key, a layer's output not an array, or a backward's dparams not of the
@@ -155,6 +156,8 @@ def _places(traced: Trace) -> list[Place]:
             )
         paths, _ = jax.tree_util.tree_flatten_with_path(passed.params)
         leaves = tuple(jax.tree_util.keystr(path, simple=True, separator=".") for path, _ in paths)
+        # A dot before it keeps a parameter apart from what a rule calls by that name.
+        leaves = tuple(f".{leaf}" if leaf in {"x", "y", "dy", "arg"} else leaf for leaf in leaves)
         rule = rules.SUM if step.is_sum else rules.layer_rule(step.layer, leaves)
         found.append((step, passed, rule, leaves))
         letters += [*map(_letter, leaves), rule.letter]
