@@ -246,6 +246,14 @@ def test_the_gradient_is_not_said_to_point_downhill():
     assert "twice the error" in explanation["z"].chain_in_words
 
 
+def test_no_values_to_show_inside_jit():
+    params = LESSON.init(jax.random.key(1), X)
+    with pytest.raises(
+        TypeError, match=r"explain: params, x, y and key .* a tracer; call explain outside jax.jit"
+    ):
+        jax.jit(lambda params: bh.explain(LESSON, bh.cross_entropy, params, X, Y).difference)(params)
+
+
 def test_no_layers_and_one_layer_and_float32():
     assert [node.name for node in explained(bh.serial(), bh.softmax_cross_entropy, y=Y % 2).nodes] == [
         "x",

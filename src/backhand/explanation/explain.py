@@ -38,7 +38,7 @@ def explain(
 
     Raises TypeError or ValueError where net is not a Layer, loss not a Loss, x or y not what they take, params
     not the net's, key not a typed key, a layer's output not an array, or a backward's dparams not of the
-    structure of its params.
+    structure of its params; and TypeError inside jax.jit, jax.grad or jax.vmap, where there are no values to show.
     """
     _check(net, loss, params, x, y, key)
     key = jax.random.key(0) if key is None else key
@@ -212,6 +212,11 @@ def _kept(residuals: list[Residual], rule: rules.Rule, names: dict[str, str]) ->
 
 def _check(net: Any, loss: Any, params: Any, x: Any, y: Any, key: Any) -> None:
     checks.layers("explain", [net])
+    if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves((params, x, y, key))):
+        raise TypeError(
+            "explain: params, x, y and key should be arrays with values to show, got a tracer; call explain "
+            "outside jax.jit, jax.grad and jax.vmap"
+        )
     if not isinstance(loss, Loss):
         raise TypeError(f"explain: loss should be a Loss such as softmax_cross_entropy, got {loss!r}")
     checks.examples("x", x, "explain")
