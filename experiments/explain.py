@@ -58,6 +58,11 @@ class Config:
         if len(self.hidden) > WIDEST:
             raise ValueError(f"config: hidden should be at most {WIDEST} layers, got {len(self.hidden)}")
         positive_number("config", "learning_rate", self.learning_rate)
+        if not 1e-6 <= self.learning_rate <= 1e6:
+            raise ValueError(
+                f"config: learning_rate should be from 1e-6 to 1e6, a step whose effect can be seen, got "
+                f"{self.learning_rate}"
+            )
         positive_integer("config", "seed", self.seed, least=0)
         if self.seed >= 2**32:
             raise ValueError(f"config: seed should be below 2**32, got {self.seed}")

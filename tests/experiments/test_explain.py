@@ -187,6 +187,8 @@ def test_matrices_for_a_reader(a, cells):
         ("inputs", 9, "inputs should be at most 8"),
         ("examples", 0, "examples should be at least 1, got 0"),
         ("learning_rate", 0.0, "learning_rate should be above 0"),
+        ("learning_rate", 1e-300, "learning_rate should be from 1e-6 to 1e6"),
+        ("learning_rate", 1e300, "learning_rate should be from 1e-6 to 1e6"),
         ("seed", -1, "seed should be at least 0"),
         ("seed", 2**32, "seed should be below"),
     ],
