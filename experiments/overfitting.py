@@ -19,7 +19,7 @@ import numpy as np
 
 import backhand as bh
 from backhand import data, plots, report, runs
-from backhand.checks import positive_integer, positive_number
+from backhand.checks import positive_float32, positive_integer
 from backhand.perceptrons import OPTIMIZERS, Activation, Optimizer, perceptron, perceptron_name
 from backhand.progress import Progress
 from backhand.resampling import Estimate, decompose, less, mean
@@ -77,13 +77,8 @@ class Config:
             if largest % size:
                 raise ValueError(f"config: sizes should divide the largest of them, {largest}, got {size}")
         positive_integer("config", "resamples", self.resamples, least=3)
-        positive_number("config", "noise", self.noise)
-        positive_number("config", "learning_rate", self.learning_rate)
-        for field in ("noise", "learning_rate"):
-            if getattr(self, field) > 1e30:
-                raise ValueError(
-                    f"config: {field} should be a number float32 can work with, got {getattr(self, field)}"
-                )
+        positive_float32("config", "noise", self.noise)
+        positive_float32("config", "learning_rate", self.learning_rate)
         positive_integer("config", "held_out", self.held_out)
         positive_integer("config", "batch_size", self.batch_size)
         if self.batch_size > largest:

@@ -15,7 +15,7 @@ import numpy as np
 
 import backhand as bh
 from backhand import data, plots, report, runs
-from backhand.checks import positive_integer, positive_number
+from backhand.checks import positive_float32, positive_integer, seed_in_range
 from backhand.perceptrons import OPTIMIZERS, Activation, Optimizer, perceptron, perceptron_name
 from backhand.progress import Progress
 from backhand.seeds import SeedHistory, fit_seeds, init_seeds
@@ -86,16 +86,10 @@ class Config:
             raise ValueError(
                 "config: compare needs a hidden layer to compare with none, such as --hidden 16, got none"
             )
-        positive_number("config", "learning_rate", self.learning_rate)
-        if self.learning_rate > 1e30:
-            raise ValueError(
-                f"config: learning_rate should be a number float32 can work with, got {self.learning_rate}"
-            )
+        positive_float32("config", "learning_rate", self.learning_rate)
         for field in ("batch_size", "epochs", "seeds"):
             positive_integer("config", field, getattr(self, field))
-        positive_integer("config", "seed", self.seed, least=0)
-        if self.seed + self.seeds > 2**32:
-            raise ValueError(f"config: all seeds should be below 2**32, got {self.seeds} from {self.seed}")
+        seed_in_range("config", self.seed, self.seeds)
 
 
 def run(config: Config, run: runs.Run) -> None:

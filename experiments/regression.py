@@ -20,7 +20,7 @@ import optax
 
 import backhand as bh
 from backhand import data, plots, report, runs
-from backhand.checks import finite_number, positive_integer, positive_number
+from backhand.checks import finite_number, positive_float32, positive_integer, positive_number, seed_in_range
 from backhand.data.curves import CLEAN, CURVES, REACH
 from backhand.digest import sha256
 from backhand.perceptrons import OPTIMIZERS, Activation, Optimizer, perceptron, perceptron_name
@@ -81,20 +81,14 @@ class Config:
         positive_number("config", "delta", self.delta)
         for width in self.hidden:
             positive_integer("config", "hidden", width)
-        positive_number("config", "learning_rate", self.learning_rate)
-        if self.learning_rate > 1e30:
-            raise ValueError(
-                f"config: learning_rate should be a number float32 can work with, got {self.learning_rate}"
-            )
+        positive_float32("config", "learning_rate", self.learning_rate)
         if self.weight_decay is not None:
             finite_number("config", "weight_decay", self.weight_decay)
             if self.weight_decay < 0:
                 raise ValueError(f"config: weight_decay should be at least 0, got {self.weight_decay}")
         for field in ("batch_size", "epochs", "seeds"):
             positive_integer("config", field, getattr(self, field))
-        positive_integer("config", "seed", self.seed, least=0)
-        if self.seed >= 2**31:  # leaves room for those after it
-            raise ValueError(f"config: seed should be below 2**31, got {self.seed}")
+        seed_in_range("config", self.seed, max(self.seeds, FOLDS * REPEATS))
 
     @property
     def decay(self) -> float:
