@@ -22,7 +22,7 @@ from backhand import data, plots, report, runs
 from backhand.checks import positive_float32, positive_integer
 from backhand.perceptrons import OPTIMIZERS, Activation, Optimizer, perceptron, perceptron_name
 from backhand.progress import Progress
-from backhand.resampling import Estimate, decompose, less, mean
+from backhand.resampling import Estimate, decompose, less, mean, mean_sd
 from backhand.seeds import SeedHistory, fit_seeds, init_seeds
 
 # Middles of equal pieces of [−π, π], where x is uniform: a mean over them is one over x.
@@ -467,12 +467,11 @@ def turning_in_words(cells: Sequence[Cell], epochs: int) -> str:
     said = []
     for size, group in sizes_of(cells).items():
         cell = largest_of(group)
-        turn, sd = spread(cell["turn"])
         cost = estimate(cell, "saved")
         said.append(
-            f"With {size} points {cell['net']}, the largest net, has its lowest validation loss after epoch {turn:.0f} "
-            f"± {sd:.0f} of {epochs} (mean ± sd over {len(cell['turn'])} nets); going on to the end "
-            f"{trend(cost, 'lowers', 'raises')} its test loss (by {cost})."
+            f"With {size} points {cell['net']}, the largest net, has its lowest validation loss after epoch "
+            f"{mean_sd(cell['turn'], '.0f')} of {epochs} (mean ± sd over {len(cell['turn'])} nets); going on to the "
+            f"end {trend(cost, 'lowers', 'raises')} its test loss (by {cost})."
         )
     return " ".join(said)
 
@@ -560,8 +559,7 @@ def stopping_table(cells: Sequence[Cell]) -> tuple[tuple[str, ...], list[tuple[s
     rows = []
     for cell in cells:
         estimates = [str(estimate(cell, key)) for key in ("test", "stopped", "saved")]
-        turn = "{:.0f} ± {:.0f}".format(*spread(cell["turn"]))
-        rows.append((cell["net"], str(cell["points"]), *estimates, turn))
+        rows.append((cell["net"], str(cell["points"]), *estimates, mean_sd(cell["turn"], ".0f")))
     return ("net", "points", "test at the end", "test, stopped", "saved", "after epoch"), rows
 
 

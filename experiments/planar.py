@@ -18,6 +18,7 @@ from backhand import data, plots, report, runs
 from backhand.checks import positive_float32, positive_integer, seed_in_range
 from backhand.perceptrons import OPTIMIZERS, Activation, Optimizer, perceptron, perceptron_name
 from backhand.progress import Progress
+from backhand.resampling import mean_sd
 from backhand.seeds import SeedHistory, fit_seeds, init_seeds
 
 DATASETS: dict[str, Callable[..., data.Dataset]] = {
@@ -417,12 +418,6 @@ def table_of(results: list[dict[str, Any]]) -> list[tuple[str, ...]]:
 def percent(result: dict[str, Any], split: str) -> str:
     """A net's accuracy in percent, mean ± sd over the seeds."""
     return f"{mean_sd(100 * np.array(result[split]['accuracy']), '.1f')}\N{NO-BREAK SPACE}%"
-
-
-def mean_sd(values: Any, form: str) -> str:
-    """Mean ± standard deviation of a sample; of one value, the value."""
-    spread = f" ± {np.std(values, ddof=1):{form}}" if len(values) > 1 else ""
-    return f"{np.mean(values):{form}}{spread}"
 
 
 def over(config: Config) -> str:

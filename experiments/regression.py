@@ -25,6 +25,7 @@ from backhand.data.curves import CLEAN, CURVES, REACH
 from backhand.digest import sha256
 from backhand.perceptrons import OPTIMIZERS, Activation, Optimizer, perceptron, perceptron_name
 from backhand.progress import Progress
+from backhand.resampling import mean_sd
 from backhand.seeds import SeedHistory, fit_seeds, init_seeds
 
 Loss: TypeAlias = Literal["squared", "absolute", "huber"]
@@ -372,7 +373,7 @@ def curve_conclusion(config: Config, results: dict[str, Any]) -> list[str]:
     """What came out: how far outliers drew the fits away, and how good they are without."""
 
     def listed(fits: dict[str, dict[str, Any]], key: str) -> str:
-        return ", ".join(f"{plus_minus(r[key], 3)} ({name})" for name, r in fits.items())
+        return ", ".join(f"{mean_sd(r[key], '.3f')} ({name})" for name, r in fits.items())
 
     said = []
     for share in reversed(shares(config)):
@@ -381,7 +382,7 @@ def curve_conclusion(config: Config, results: dict[str, Any]) -> list[str]:
         if not all(np.isfinite(r["clean_rmse"]).all() for r in fits.values()):
             text += "training diverged: try a smaller learning rate."
         elif not share:
-            best = plus_minus(results["clean"]["r2"], 3)
+            best = mean_sd(results["clean"]["r2"], ".3f")
             text += (
                 f"R² on validation data is {listed(fits, 'r2')}; the clean values themselves score {best}."
             )
@@ -402,9 +403,9 @@ def curve_table(config: Config, results: dict[str, Any]) -> list[tuple[str, ...]
     """Header and rows of the table of results."""
     table: list[tuple[str, ...]] = [("loss", "outliers", "R²", "MAE", "RMSE to clean", "MAE to clean")]
     for r in sorted(results["fits"], key=lambda r: r["outliers"]):
-        scores = [plus_minus(r[key], 4) for key in ("r2", "mae", "clean_rmse", "clean_mae")]
+        scores = [mean_sd(r[key], ".4f") for key in ("r2", "mae", "clean_rmse", "clean_mae")]
         table.append((label(config, r["loss"]), f"{100 * r['outliers']:g}%", *scores))
-    clean = [plus_minus(results["clean"][key], 4) for key in ("r2", "mae")]
+    clean = [mean_sd(results["clean"][key], ".4f") for key in ("r2", "mae")]
     table.append(("clean values", "–", *clean, "–", "–"))
     return table
 
@@ -637,7 +638,7 @@ def diabetes_conclusion(results: list[dict[str, Any]]) -> list[str]:
         for rival in rivals:
             d = np.subtract(r["r2"], rival["r2"])
             compared.append(
-                f"{plus_minus(d, 3, sign=True)} from {rival['model']}'s, higher on {(d > 0).sum()} of {len(d)}"
+                f"{mean_sd(d, '+.3f')} from {rival['model']}'s, higher on {(d > 0).sum()} of {len(d)}"
             )
         said.append(f"Fold by fold, the R² of {r['model']} differs by {' and '.join(compared)}.")
     return said + [
@@ -653,12 +654,12 @@ def diabetes_table(results: list[dict[str, Any]]) -> list[tuple[str, ...]]:
     table: list[tuple[str, ...]] = [("model", "R²", "MAE", "R² − linear's", "higher on")]
     for r in results:
         difference = np.subtract(r["r2"], first["r2"])
-        against = (plus_minus(difference, 3, sign=True), f"{(difference > 0).sum()} of {len(difference)}")
+        against = (mean_sd(difference, "+.3f"), f"{(difference > 0).sum()} of {len(difference)}")
         table.append(
             (
                 r["model"],
-                plus_minus(r["r2"], 3),
-                plus_minus(r["mae"], 1),
+                mean_sd(r["r2"], ".3f"),
+                mean_sd(r["mae"], ".1f"),
                 *(("–", "–") if r is first else against),
             )
         )
@@ -678,13 +679,6 @@ def scores_of(pairs: Iterable[tuple[np.ndarray, np.ndarray]]) -> dict[str, list[
     """R² and mean absolute error of each (prediction, target)."""
     scored = [(bh.r2(*pair), bh.mean_absolute_error(*pair)) for pair in pairs]
     return {"r2": [float(r2) for r2, _ in scored], "mae": [float(mae) for _, mae in scored]}
-
-
-def plus_minus(values: Sequence[float] | np.ndarray, digits: int, sign: bool = False) -> str:
-    """Mean ± standard deviation; of one value, the value. What is too large to be read so is in powers of ten."""
-    form = f".{digits}f" if abs(np.mean(values)) < 1e4 else ".1e"
-    mean = f"{np.mean(values):{'+' if sign else ''}{form}}".replace("-", "−")
-    return mean if len(values) == 1 else f"{mean} ± {np.std(values, ddof=1):{form}}"
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from backhand import runs
+from backhand.resampling import mean_sd
 from experiments import regression
 
 
@@ -80,7 +81,7 @@ def test_the_sine_run_is_whole(sine):
     html = alone(sine)
     figures = {p.stem for p in (sine.folder / "figures").iterdir()}
     assert figures == {f"{kind}-{i}" for kind in ("fit", "errors", "residuals", "learning") for i in (0, 1)}
-    squared = regression.plus_minus(fits(sine)["squared", 0.1]["clean_rmse"], 3)
+    squared = mean_sd(fits(sine)["squared", 0.1]["clean_rmse"], ".3f")
     assert f"With 10% outliers, fits are off the clean values by {squared} (squared error)" in html
     assert "Mean ± standard deviation over 2 seeds" in html
 
