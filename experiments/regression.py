@@ -20,7 +20,7 @@ import optax
 
 import backhand as bh
 from backhand import data, plots, report, runs
-from backhand.checks import finite_number, positive_float32, positive_integer, positive_number, seed_in_range
+from backhand.checks import positive_float32, positive_integer, seed_in_range
 from backhand.data.curves import CLEAN, CURVES, REACH
 from backhand.digest import sha256
 from backhand.perceptrons import OPTIMIZERS, Activation, Optimizer, perceptron, perceptron_name
@@ -79,14 +79,12 @@ class Config:
             raise ValueError(
                 f"config: losses should name at least one loss, and none twice, got {' '.join(self.losses) or 'none'}"
             )
-        positive_number("config", "delta", self.delta)
+        positive_float32("config", "delta", self.delta)
         for width in self.hidden:
             positive_integer("config", "hidden", width)
         positive_float32("config", "learning_rate", self.learning_rate)
-        if self.weight_decay is not None:
-            finite_number("config", "weight_decay", self.weight_decay)
-            if self.weight_decay < 0:
-                raise ValueError(f"config: weight_decay should be at least 0, got {self.weight_decay}")
+        if self.weight_decay is not None and not 0 <= self.weight_decay <= 1000:
+            raise ValueError(f"config: weight_decay should be from 0 to 1000, got {self.weight_decay}")
         for field in ("batch_size", "epochs", "seeds"):
             positive_integer("config", field, getattr(self, field))
         seed_in_range("config", self.seed, max(self.seeds, FOLDS * REPEATS))
@@ -123,10 +121,10 @@ def run_curve(config: Config, run: runs.Run) -> None:
         for loss in config.losses:
             params[loss], fits, records = fit_curves(config, run, loss, arrays)
             fitted |= fits
-            results["fits"] += records
             run.save_params(params)
             run.save_arrays("fits.safetensors", fitted)
-            run.write_json("results.json", results)
+            run.write_json("results.json", results | {"fits": results["fits"] + records})
+            results["fits"] += records  # and no sooner: wherever an interruption falls, the files are there
     finally:
         if results["fits"]:
             narrow = [row[:-1] for row in curve_table(config, results)]  # 80 columns
@@ -429,9 +427,10 @@ def run_diabetes(config: Config, run: runs.Run) -> None:
     def keep(model: str, predicted: np.ndarray, **more: Any) -> None:
         arrays[model] = predicted
         scores = scores_of((p[test], y[test, 0]) for p, test in zip(predicted, tests, strict=True))
-        results.append({"model": model, **scores, **more})
+        record = {"model": model, **scores, **more}
         run.save_arrays("predictions.safetensors", arrays)
-        run.write_json("results.json", results)
+        run.write_json("results.json", [*results, record])
+        results.append(record)
 
     params: dict[str, Any] = {}
     try:
@@ -502,7 +501,6 @@ def scikit_learn(
     MLPRegressor has our net's widths, optimizer, step size, batches and most epochs.
     """
     from sklearn.compose import TransformedTargetRegressor
-    from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LinearRegression
     from sklearn.neural_network import MLPRegressor
     from sklearn.pipeline import make_pipeline
@@ -528,14 +526,33 @@ def scikit_learn(
         progress = Progress(len(tests), type(model).__name__, unit="fold")
         try:
             for number, test in enumerate(tests, start=1):
-                with warnings.catch_warnings(record=True) as caught:
-                    warnings.simplefilter("always")
-                    predicted.append(pipeline.fit(x[~test], y[~test]).predict(x).astype(np.float32))
-                unfinished += any(issubclass(w.category, ConvergenceWarning) for w in caught)
+                prediction, converged = fit_pipeline(pipeline, x, y, ~test)
+                predicted.append(prediction)
+                unfinished += not converged
                 progress.show(number, {})
         finally:
             progress.clear()
         yield type(model).__name__, np.stack(predicted), unfinished
+
+
+def fit_pipeline(pipeline: Any, x: np.ndarray, y: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, bool]:
+    """The pipeline's predictions for all x once fitted to some rows, NaN where it diverged; and whether it converged.
+
+    MLPRegressor takes Ctrl-C for the wish to end that one fit; here it ends the run.
+    """
+    from sklearn.exceptions import ConvergenceWarning
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            prediction = pipeline.fit(x[rows], y[rows]).predict(x)
+        except ValueError as error:
+            if "non-finite" not in str(error):
+                raise
+            return np.full(len(x), np.nan, np.float32), False
+    if any("interrupted by user" in str(w.message) for w in caught):
+        raise KeyboardInterrupt
+    return prediction.astype(np.float32), not any(issubclass(w.category, ConvergenceWarning) for w in caught)
 
 
 def rival_activation(config: Config) -> str:

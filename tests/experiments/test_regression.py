@@ -1,4 +1,5 @@
 import re
+import warnings
 
 import numpy as np
 import pytest
@@ -158,19 +159,52 @@ def test_training_that_diverged_is_said(tmp_path):
     assert len(regression.error_figures(config, runs.Run.start("regression", config), results)) == 1
 
 
+class Rival:
+    """Fits as scikit-learn's net does when something goes wrong."""
+
+    def __init__(self, trouble):
+        self.trouble = trouble
+
+    def fit(self, *_):
+        if isinstance(self.trouble, Exception):
+            raise self.trouble
+        if self.trouble:
+            warnings.warn(self.trouble, stacklevel=1)
+        return self
+
+    def predict(self, x):
+        return np.zeros(len(x))
+
+
+def test_a_rival_that_diverges_or_is_interrupted():
+    """scikit-learn swallows Ctrl-C: its net would go on to the next fold."""
+    data = np.ones((4, 2)), np.ones(4), np.array([True, True, True, False])
+    assert regression.fit_pipeline(Rival(None), *data)[1]
+    prediction, converged = regression.fit_pipeline(
+        Rival(ValueError("Solver produced non-finite parameter weights.")), *data
+    )
+    assert np.isnan(prediction).all()
+    assert not converged
+    with pytest.raises(ValueError, match="another"):
+        regression.fit_pipeline(Rival(ValueError("another")), *data)
+    with pytest.raises(KeyboardInterrupt):
+        regression.fit_pipeline(Rival("Training interrupted by user."), *data)
+
+
 @pytest.mark.parametrize(
     ("field", "value", "says"),
     [
         ("size", 1, "config: size should be an integer of at least 2, got 1"),
-        ("noise", -1.0, "noise, a standard deviation, should be finite and at least 0, got -1.0"),
+        ("noise", -1.0, "noise, a standard deviation, should be from 0 to 100, got -1.0"),
         ("outliers", 1.0, r"should be in \[0, 1\), got 1.0"),
         ("losses", (), "losses should name at least one loss, and none twice, got none"),
         ("losses", ("huber", "huber"), "got huber huber"),
         ("delta", 0.0, "delta should be above 0, got 0.0"),
+        ("noise", 1e300, "from 0 to 100, got 1e\\+300"),
         ("hidden", (16, 0), "hidden should be at least 1, got 0"),
         ("learning_rate", 0.0, "learning_rate should be above 0, got 0.0"),
         ("learning_rate", 1e39, "a number float32 can work with, got 1e\\+39"),
-        ("weight_decay", -1.0, "weight_decay should be at least 0, got -1.0"),
+        ("weight_decay", -1.0, "weight_decay should be from 0 to 1000, got -1.0"),
         ("batch_size", 0, "batch_size should be at least 1, got 0"),
         ("epochs", 0, "epochs should be at least 1, got 0"),
         ("seeds", 0, "seeds should be at least 1, got 0"),
