@@ -105,6 +105,7 @@ def run(config: Config, run: runs.Run) -> None:
         for depth in depths:
             train(config, run, config.hidden[:depth], sets, params, results, progress)
     finally:
+        progress.clear()
         if results:
             header, *rows = table_of(results)
             runs.print_table(header, rows, f"{called(config)}, {over(config)}")
@@ -270,7 +271,7 @@ def pictures(
         maps.append(run.figure(f"boundary-{len(result['hidden'])}", *drawing))
     for layer, width in enumerate(results[-1]["hidden"]):
         values = outputs[2 * layer + 1][:, :UNITS].T.reshape(-1, GRID, GRID)[:, ::2, ::2]
-        shown = f"{width} units" if width <= UNITS else f"{UNITS} of {width} units"
+        shown = f"{UNITS} of {width} units" if width > UNITS else f"{width} unit{'s' * (width > 1)}"
         title = f"hidden layer {layer + 1}: {shown}, {config.activation}"
         drawing = plots.activations(values, sureness[::2, ::2], plane, title)
         units.append(run.figure(f"units-{layer + 1}", *drawing))
@@ -330,14 +331,15 @@ def history(run: runs.Run, result: dict[str, Any]) -> list[dict[str, Any]]:
 
 def curves(run: runs.Run, result: dict[str, Any]) -> list[str]:
     """Loss and accuracy by epoch, the mean over the seeds."""
-    records = history(run, result)
-    drawn = []
+    records, drawn = history(run, result), []
+    count = len(records[0]["train"]["loss"])
+    of_seeds = f", mean of {count} seeds" if count > 1 else ""
     for metric, unit in {"loss": "cross-entropy, nats", "accuracy": "share of points right"}.items():
         series = {
             split: [float(np.mean(record[split][metric])) for record in records]
             for split in ("train", "validation")
         }
-        title = f"{result['net']}: {metric}, mean of {len(records[0]['train'][metric])} seeds"
+        title = f"{result['net']}: {metric}{of_seeds}"
         drawn.append(run.figure(metric, *plots.curves(series, title, unit, log=metric == "loss")))
     return drawn
 
@@ -349,12 +351,14 @@ def conclusion(config: Config, results: list[dict[str, Any]]) -> str:
         return f"Training diverged with {', '.join(diverged)}: try a smaller learning rate."
     last = results[-1]
     nets = len(config.hidden) + 1 if config.compare else 1
-    stopped = (
-        f" Training was interrupted: {len(results)} of {nets} nets were trained, the last for {last['epochs']} of "
-        f"{config.epochs} epochs."
-        if len(results) < nets or last["epochs"] < config.epochs
-        else ""
-    )
+    stopped = ""
+    if len(results) < nets or last["epochs"] < config.epochs:
+        trained = (
+            f"{len(results)} of {nets} nets were trained, the last for"
+            if nets > 1
+            else "the net was trained for"
+        )
+        stopped = f" Training was interrupted: {trained} {last['epochs']} of {config.epochs} epochs."
     return (
         f"Trained by backprop written out by hand, the {kind(last)} puts {percent(last, 'validation')} of the "
         f"validation points in their class, and {percent(last, 'train')} of those it learned from ({over(config)})."
@@ -391,16 +395,13 @@ def comparison(results: list[dict[str, Any]]) -> str:
     gain = 100 * (np.array(last["validation"]["accuracy"]) - line["validation"]["accuracy"])
     scores = ", ".join(f"the {kind(r)} {percent(r, 'validation')}" for r in results)
     if not np.isfinite(gain).all():
-        verdict = "not every training stayed finite"
-    elif gain.min() > 0:
-        verdict = "more in every seed: what bends can separate here what a straight line can't"
+        verdict = "Not every training stayed finite."
     else:
-        verdict = "and not more in every seed: here a straight line does about as well"
-    return (
-        f"On the same points, validation accuracies are: {scores}. Seed by seed, the {kind(last)} is right on "
-        f"{mean_sd(gain, '.1f')} percentage points more of them than the {kind(line)}, from {gain.min():.1f} to "
-        f"{gain.max():.1f}; {verdict}."
-    )
+        verdict = (
+            f"Seed by seed, the {kind(last)}'s is {mean_sd(gain, '+.1f')} percentage points from the {kind(line)}'s, "
+            f"and the higher in {(gain > 0).sum()} of {len(gain)}."
+        )
+    return f"On the same points, validation accuracies are: {scores}. {verdict}"
 
 
 def table_of(results: list[dict[str, Any]]) -> list[tuple[str, ...]]:
