@@ -353,12 +353,8 @@ def conclusion(config: Config, results: list[dict[str, Any]]) -> str:
     nets = len(config.hidden) + 1 if config.compare else 1
     stopped = ""
     if len(results) < nets or last["epochs"] < config.epochs:
-        trained = (
-            f"{len(results)} of {nets} nets were trained, the last for"
-            if nets > 1
-            else "the net was trained for"
-        )
-        stopped = f" Training was interrupted: {trained} {last['epochs']} of {config.epochs} epochs."
+        which = f"{len(results)} of {nets} nets were trained, the last" if nets > 1 else "the net was trained"
+        stopped = f" Training was interrupted: {which} for {last['epochs']} of {config.epochs} epochs."
     return (
         f"Trained by backprop written out by hand, the {kind(last)} puts {percent(last, 'validation')} of the "
         f"validation points in their class, and {percent(last, 'train')} of those it learned from ({over(config)})."

@@ -370,8 +370,8 @@ def done(config: Config, arrays: dict[str, np.ndarray]) -> list[Loss]:
 def curve_conclusion(config: Config, results: dict[str, Any]) -> list[str]:
     """What came out: how far outliers drew the fits away, and how good they are without."""
 
-    def listed(fits: dict[str, dict[str, Any]], key: str) -> str:
-        return ", ".join(f"{mean_sd(r[key], '.3f')} ({name})" for name, r in fits.items())
+    def listed(fits: dict[str, dict[str, Any]], key: str, form: str = ".3f") -> str:
+        return ", ".join(f"{mean_sd(r[key], form)} ({name})" for name, r in fits.items())
 
     said = []
     for share in reversed(shares(config)):
@@ -380,10 +380,8 @@ def curve_conclusion(config: Config, results: dict[str, Any]) -> list[str]:
         if not all(np.isfinite(r["clean_rmse"]).all() for r in fits.values()):
             text += "training diverged: try a smaller learning rate."
         elif not share:
-            best = mean_sd(results["clean"]["r2"], ".3f")
-            text += (
-                f"R² on validation data is {listed(fits, 'r2')}; the clean values themselves score {best}."
-            )
+            best = mean_sd(results["clean"]["r2"], ".4f")  # four digits, as not much is left to 1
+            text += f"R² on validation data is {listed(fits, 'r2', '.4f')}; the clean values score {best}."
         else:
             text += f"fits are off the clean values by {listed(fits, 'clean_rmse')}, root mean square."
             base = fits.pop("squared error", None)
