@@ -392,7 +392,8 @@ def curve_conclusion(config: Config, results: dict[str, Any]) -> list[str]:
                 }
                 text += f" Seed for seed, as parts of the squared error's: {listed(ratios, 'ratio')}."
         said.append(text)
-    return said
+    fitted = {r["loss"] for r in results["fits"]}
+    return said + interrupted(label(config, name) for name in config.losses if name not in fitted)
 
 
 def curve_table(config: Config, results: dict[str, Any]) -> list[tuple[str, ...]]:
@@ -436,11 +437,16 @@ def run_diabetes(config: Config, run: runs.Run) -> None:
             keep(model, predicted, not_converged=unfinished)
         for name in config.losses:
             params[name], predicted = fit_folds(config, run, name, x, y, trains, tests)
-            keep(f"backhand ({label(config, name)})", predicted)
+            keep(ours(config, name), predicted)
             run.save_params(params)
     finally:
         if results:
             leave(diabetes_table(results), report_on_diabetes(config, run))
+
+
+def ours(config: Config, name: Loss) -> str:
+    """What a reader calls our nets by the loss of that name, among other models."""
+    return f"backhand ({label(config, name)})"
 
 
 def folds(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -563,7 +569,7 @@ def report_on_diabetes(config: Config, run: runs.Run) -> Path:
     results, arrays = run.read_json("results.json"), run.arrays("predictions.safetensors")
     y, tests = arrays["y"], arrays["tests"]
     header, *rows = diabetes_table(results)
-    lead, *others = diabetes_conclusion(results)
+    lead, *others = diabetes_conclusion(config, results)
     chosen = " (by hand, on splits of the training folds)" if config.weight_decay is None else ""
     pieces = [
         report.paragraph(lead, lead=True),
@@ -620,8 +626,8 @@ def prediction_figures(
         for i, (model, p) in enumerate(once.items())
     ]
     left_over = []
-    for title, ours in (("scikit-learn", False), ("backhand", True)):
-        panels = {model: (p, y - p) for model, p in once.items() if model.startswith("backhand") == ours}
+    for title, by_hand in (("scikit-learn", False), ("backhand", True)):
+        panels = {model: (p, y - p) for model, p in once.items() if model.startswith("backhand") == by_hand}
         if panels:
             drawing = plots.residuals(
                 panels, f"Residuals, {title}", "predicted progression", "true − predicted"
@@ -643,7 +649,7 @@ def fold_learning(config: Config, run: runs.Run, metrics: list[dict[str, Any]]) 
     return pictures
 
 
-def diabetes_conclusion(results: list[dict[str, Any]]) -> list[str]:
+def diabetes_conclusion(config: Config, results: list[dict[str, Any]]) -> list[str]:
     """What came out: the mean scores, and how the first of our nets compares with each rival, fold by fold."""
     scores = ", ".join(f"{np.mean(r['r2']):.3f} by {r['model']}" for r in results)
     said = [f"Mean R² over {len(results[0]['r2'])} folds is {scores}."]
@@ -656,11 +662,16 @@ def diabetes_conclusion(results: list[dict[str, Any]]) -> list[str]:
                 f"{mean_sd(d, '+.3f')} from {rival['model']}'s, higher on {(d > 0).sum()} of {len(d)}"
             )
         said.append(f"Fold by fold, the R² of {r['model']} differs by {' and '.join(compared)}.")
-    return said + [
+    said += [
         f"{r['model']} did not converge on {r['not_converged']} of {len(r['r2'])} folds."
         for r in rivals
         if r["not_converged"]
     ]
+    models, wanted = (
+        {r["model"] for r in results},
+        ["MLPRegressor", *(ours(config, n) for n in config.losses)],
+    )
+    return said + interrupted(model for model in wanted if model not in models)
 
 
 def diabetes_table(results: list[dict[str, Any]]) -> list[tuple[str, ...]]:
@@ -688,6 +699,11 @@ def leave(table: list[tuple[str, ...]], path: Path) -> None:
     """Say what came out, and where the report is."""
     runs.print_table(table[0], table[1:])
     print(f"report  {path}")
+
+
+def interrupted(lacking: Iterable[str]) -> list[str]:
+    """What to say where an interruption left something out; nothing where it did not."""
+    return [f"The run was interrupted; it lacks {names}."] if (names := ", ".join(lacking)) else []
 
 
 def scores_of(pairs: Iterable[tuple[np.ndarray, np.ndarray]]) -> dict[str, list[float]]:

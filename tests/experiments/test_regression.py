@@ -104,6 +104,11 @@ def test_diabetes_against_scikit_learn(diabetes):
     assert f"did not converge on {results['MLPRegressor']['not_converged']} of 25 folds" in html
     difference = np.subtract(results["backhand (squared error)"]["r2"], results["LinearRegression"]["r2"])
     assert f"higher on {(difference > 0).sum()} of 25" in html
+    assert "interrupted" not in html
+    first = diabetes.read_json("results.json")[:1]
+    assert regression.diabetes_conclusion(diabetes.config, first)[-1] == (
+        "The run was interrupted; it lacks MLPRegressor, backhand (squared error)."
+    )
 
 
 def test_no_fold_trains_on_a_patient_it_tests():
@@ -146,6 +151,7 @@ def test_interrupted_it_reports_on_what_is_done(tmp_path, monkeypatch, capsys):
     html = alone(run)
     assert "One seed" in html
     assert "absolute error (" not in html
+    assert "The run was interrupted; it lacks absolute error." in html
     *table, last = capsys.readouterr().out.splitlines()
     assert max(len(line.rstrip()) for line in table) <= 80
     assert last == f"report  {run.folder / 'report.html'}"
