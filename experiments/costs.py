@@ -22,7 +22,7 @@ import numpy as np
 
 import backhand as bh
 from backhand import report, runs
-from backhand.checks import positive_integer
+from backhand.checks import positive_integer, seed_in_range
 from backhand.timing import interleaved, ratio
 
 WIDTH = 1024  # of what goes into an activation
@@ -62,7 +62,7 @@ class Config:
     def __post_init__(self) -> None:
         positive_integer("config", "batch", self.batch)
         positive_integer("config", "rounds", self.rounds, least=2)
-        positive_integer("config", "seed", self.seed, least=0)
+        seed_in_range("config", self.seed)
 
 
 class Passes(NamedTuple):

@@ -15,7 +15,7 @@ import numpy as np
 
 import backhand as bh
 from backhand import data, plots, report, runs
-from backhand.checks import positive_integer, positive_number
+from backhand.checks import positive_integer, positive_number, seed_in_range
 from backhand.explanation.nodes import form, norm
 from backhand.perceptrons import Activation, perceptron, perceptron_name
 
@@ -63,9 +63,7 @@ class Config:
                 f"config: learning_rate should be from 1e-6 to 1e6, a step whose effect can be seen, got "
                 f"{self.learning_rate}"
             )
-        positive_integer("config", "seed", self.seed, least=0)
-        if self.seed >= 2**32:
-            raise ValueError(f"config: seed should be below 2**32, got {self.seed}")
+        seed_in_range("config", self.seed)
 
 
 def run(config: Config, run: runs.Run) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 
 import backhand as bh
 from backhand import data, plots, report, runs
-from backhand.checks import positive_integer, positive_number
+from backhand.checks import positive_float32, positive_integer, seed_in_range
 from backhand.perceptrons import OPTIMIZERS, Activation, Optimizer, perceptron, perceptron_name
 
 DATASETS = {"digits": data.digits}
@@ -54,16 +54,10 @@ class Config:
     def __post_init__(self) -> None:
         for width in self.hidden:
             positive_integer("config", "hidden", width)
-        positive_number("config", "learning_rate", self.learning_rate)
-        if self.learning_rate > 1e30:
-            raise ValueError(
-                f"config: learning_rate should be a number float32 can work with, got {self.learning_rate}"
-            )
+        positive_float32("config", "learning_rate", self.learning_rate)
         positive_integer("config", "batch_size", self.batch_size)
         positive_integer("config", "epochs", self.epochs)
-        positive_integer("config", "seed", self.seed, least=0)
-        if self.seed >= 2**32:
-            raise ValueError(f"config: seed should be below 2**32, got {self.seed}")
+        seed_in_range("config", self.seed)
 
 
 def run(config: Config, run: runs.Run) -> None:

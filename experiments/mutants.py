@@ -16,7 +16,7 @@ import jax
 import jax.test_util
 
 from backhand import report, runs
-from backhand.checks import positive_integer
+from backhand.checks import positive_integer, seed_in_range
 from backhand.verify import check_backward
 from backhand.verify.catalogue import catalogue
 from backhand.verify.mutants import differentiable, equivalent, mutants
@@ -40,7 +40,7 @@ class Config:
 
     def __post_init__(self) -> None:
         positive_integer("config", "every", self.every)
-        positive_integer("config", "seed", self.seed, least=0)
+        seed_in_range("config", self.seed)
 
 
 def run(config: Config, run: runs.Run) -> None:

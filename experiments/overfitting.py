@@ -19,10 +19,10 @@ import numpy as np
 
 import backhand as bh
 from backhand import data, plots, report, runs
-from backhand.checks import positive_integer, positive_number
+from backhand.checks import positive_float32, positive_integer
 from backhand.perceptrons import OPTIMIZERS, Activation, Optimizer, perceptron, perceptron_name
 from backhand.progress import Progress
-from backhand.resampling import Estimate, decompose, less, mean
+from backhand.resampling import Estimate, decompose, less, mean, mean_sd
 from backhand.seeds import SeedHistory, fit_seeds, init_seeds
 
 # Middles of equal pieces of [−π, π], where x is uniform: a mean over them is one over x.
@@ -77,13 +77,8 @@ class Config:
             if largest % size:
                 raise ValueError(f"config: sizes should divide the largest of them, {largest}, got {size}")
         positive_integer("config", "resamples", self.resamples, least=3)
-        positive_number("config", "noise", self.noise)
-        positive_number("config", "learning_rate", self.learning_rate)
-        for field in ("noise", "learning_rate"):
-            if getattr(self, field) > 1e30:
-                raise ValueError(
-                    f"config: {field} should be a number float32 can work with, got {getattr(self, field)}"
-                )
+        positive_float32("config", "noise", self.noise)
+        positive_float32("config", "learning_rate", self.learning_rate)
         positive_integer("config", "held_out", self.held_out)
         positive_integer("config", "batch_size", self.batch_size)
         if self.batch_size > largest:
@@ -475,12 +470,11 @@ def turning_in_words(cells: Sequence[Cell], epochs: int) -> str:
     said = []
     for size, group in sizes_of(cells).items():
         cell = largest_of(group)
-        turn, sd = spread(cell["turn"])
         cost = estimate(cell, "saved")
         said.append(
-            f"With {size} points {cell['net']}, the largest net, has its lowest validation loss after epoch {turn:.0f} "
-            f"± {sd:.0f} of {epochs} (mean ± sd over {len(cell['turn'])} nets); going on to the end "
-            f"{trend(cost, 'lowers', 'raises')} its test loss (a change of {cost})."
+            f"With {size} points {cell['net']}, the largest net, has its lowest validation loss after epoch "
+            f"{mean_sd(cell['turn'], '.0f')} of {epochs} (mean ± sd over {len(cell['turn'])} nets); going on to the "
+            f"end {trend(cost, 'lowers', 'raises')} its test loss (a change of {cost})."
         )
     return " ".join(said)
 
@@ -571,8 +565,7 @@ def stopping_table(cells: Sequence[Cell]) -> tuple[tuple[str, ...], list[tuple[s
     rows = []
     for cell in cells:
         estimates = [str(estimate(cell, key)) for key in ("test", "stopped", "saved")]
-        turn = "{:.0f} ± {:.0f}".format(*spread(cell["turn"]))
-        rows.append((cell["net"], str(cell["points"]), *estimates, turn))
+        rows.append((cell["net"], str(cell["points"]), *estimates, mean_sd(cell["turn"], ".0f")))
     return ("net", "points", "test at the end", "test, stopped", "saved", "after epoch"), rows
 
 

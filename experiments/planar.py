@@ -15,15 +15,17 @@ import numpy as np
 
 import backhand as bh
 from backhand import data, plots, report, runs
-from backhand.checks import positive_integer, positive_number
+from backhand.checks import positive_float32, positive_integer, seed_in_range
 from backhand.perceptrons import OPTIMIZERS, Activation, Optimizer, perceptron, perceptron_name
 from backhand.progress import Progress
+from backhand.resampling import mean_sd
 from backhand.seeds import SeedHistory, fit_seeds, init_seeds
 
 DATASETS: dict[str, Callable[..., data.Dataset]] = {
     name: getattr(data, name)
     for name in ("lesson", "gauss", "circle", "xor", "spiral", "moons", "blobs", "spirals")
 }
+DEFAULT = "spiral"
 GRID = 160  # points of a picture's grid, along each axis
 FRAMES = 40
 UNITS = 16  # of a layer, that are drawn
@@ -37,8 +39,9 @@ UNITS_IN_WORDS = (
 class Config:
     """What is trained, on which points, and how."""
 
-    dataset: Literal["lesson", "gauss", "circle", "xor", "spiral", "moons", "blobs", "spirals"] = "spiral"
-    """The points, from backhand.data: the lesson's are two classes with a fifth of the labels wrong."""
+    dataset: Literal["lesson", "gauss", "circle", "xor", "spiral", "moons", "blobs", "spirals"] | None = None
+    """The points, from backhand.data: the spiral, if nothing else is asked for. The lesson's are two classes with
+    a fifth of the labels wrong."""
     csv: Path | None = None
     """Your own points instead: columns x1, x2 and label by name, or any three in that order, with names or
     without. A label is any word or number."""
@@ -71,14 +74,14 @@ class Config:
     """Folder in which the run makes a folder of its own."""
 
     def __post_init__(self) -> None:
-        for field in ("classes", "size", "noise"):
+        for field in ("dataset", "classes", "size", "noise"):
             if self.csv is not None and getattr(self, field) is not None:
                 raise ValueError(
                     f"config: {field} is for points that are drawn, not for those of {self.csv}: leave it out"
                 )
         if self.classes is not None and self.dataset not in ("blobs", "spirals"):
             raise ValueError(
-                f"config: classes is for blobs and spirals, got {self.classes} with {self.dataset}"
+                f"config: classes is for blobs and spirals, got {self.classes} with {self.dataset or DEFAULT}"
             )
         for width in self.hidden:
             positive_integer("config", "hidden", width)
@@ -86,16 +89,10 @@ class Config:
             raise ValueError(
                 "config: compare needs a hidden layer to compare with none, such as --hidden 16, got none"
             )
-        positive_number("config", "learning_rate", self.learning_rate)
-        if self.learning_rate > 1e30:
-            raise ValueError(
-                f"config: learning_rate should be a number float32 can work with, got {self.learning_rate}"
-            )
+        positive_float32("config", "learning_rate", self.learning_rate)
         for field in ("batch_size", "epochs", "seeds"):
             positive_integer("config", field, getattr(self, field))
-        positive_integer("config", "seed", self.seed, least=0)
-        if self.seed + self.seeds > 2**32:
-            raise ValueError(f"config: all seeds should be below 2**32, got {self.seeds} from {self.seed}")
+        seed_in_range("config", self.seed, self.seeds)
 
 
 def run(config: Config, run: runs.Run) -> None:
@@ -110,6 +107,7 @@ def run(config: Config, run: runs.Run) -> None:
         for depth in depths:
             train(config, run, config.hidden[:depth], sets, params, results, progress)
     finally:
+        progress.clear()
         if results:
             header, *rows = table_of(results)
             runs.print_table(header, rows, f"{called(config)}, {over(config)}")
@@ -123,7 +121,9 @@ def draw(config: Config, seed: int) -> data.Dataset:
     try:
         if config.csv is not None:
             return data.read_points(config.csv, seed)
-        return DATASETS[config.dataset](seed=seed, **{k: v for k, v in asked.items() if v is not None})
+        return DATASETS[config.dataset or DEFAULT](
+            seed=seed, **{k: v for k, v in asked.items() if v is not None}
+        )
     except OSError as error:
         raise runs.RefusedError(f"--csv {config.csv} can't be read: {error.strerror or error}") from error
     except ValueError as error:
@@ -275,7 +275,7 @@ def pictures(
         maps.append(run.figure(f"boundary-{len(result['hidden'])}", *drawing))
     for layer, width in enumerate(results[-1]["hidden"]):
         values = outputs[2 * layer + 1][:, :UNITS].T.reshape(-1, GRID, GRID)[:, ::2, ::2]
-        shown = f"{width} units" if width <= UNITS else f"{UNITS} of {width} units"
+        shown = f"{UNITS} of {width} units" if width > UNITS else f"{width} unit{'s' * (width > 1)}"
         title = f"hidden layer {layer + 1}: {shown}, {config.activation}"
         drawing = plots.activations(values, sureness[::2, ::2], plane, title)
         units.append(run.figure(f"units-{layer + 1}", *drawing))
@@ -335,14 +335,15 @@ def history(run: runs.Run, result: dict[str, Any]) -> list[dict[str, Any]]:
 
 def curves(run: runs.Run, result: dict[str, Any]) -> list[str]:
     """Loss and accuracy by epoch, the mean over the seeds."""
-    records = history(run, result)
-    drawn = []
+    records, drawn = history(run, result), []
+    count = len(records[0]["train"]["loss"])
+    of_seeds = f", mean of {count} seeds" if count > 1 else ""
     for metric, unit in {"loss": "cross-entropy, nats", "accuracy": "share of points right"}.items():
         series = {
             split: [float(np.mean(record[split][metric])) for record in records]
             for split in ("train", "validation")
         }
-        title = f"{result['net']}: {metric}, mean of {len(records[0]['train'][metric])} seeds"
+        title = f"{result['net']}: {metric}{of_seeds}"
         drawn.append(run.figure(metric, *plots.curves(series, title, unit, log=metric == "loss")))
     return drawn
 
@@ -354,12 +355,10 @@ def conclusion(config: Config, results: list[dict[str, Any]]) -> str:
         return f"Training diverged with {', '.join(diverged)}: try a smaller learning rate."
     last = results[-1]
     nets = len(config.hidden) + 1 if config.compare else 1
-    stopped = (
-        f" Training was interrupted: {len(results)} of {nets} nets were trained, the last for {last['epochs']} of "
-        f"{config.epochs} epochs."
-        if len(results) < nets or last["epochs"] < config.epochs
-        else ""
-    )
+    stopped = ""
+    if len(results) < nets or last["epochs"] < config.epochs:
+        which = f"{len(results)} of {nets} nets were trained, the last" if nets > 1 else "the net was trained"
+        stopped = f" Training was interrupted: {which} for {last['epochs']} of {config.epochs} epochs."
     return (
         f"Trained by backprop written out by hand, the {kind(last)} puts {percent(last, 'validation')} of the "
         f"validation points in their class, and {percent(last, 'train')} of those it learned from ({over(config)})."
@@ -396,16 +395,13 @@ def comparison(results: list[dict[str, Any]]) -> str:
     gain = 100 * (np.array(last["validation"]["accuracy"]) - line["validation"]["accuracy"])
     scores = ", ".join(f"the {kind(r)} {percent(r, 'validation')}" for r in results)
     if not np.isfinite(gain).all():
-        verdict = "not every training stayed finite"
-    elif gain.min() > 0:
-        verdict = "more in every seed: what bends can separate here what a straight line can't"
+        verdict = "Not every training stayed finite."
     else:
-        verdict = "and not more in every seed: here a straight line does about as well"
-    return (
-        f"On the same points, validation accuracies are: {scores}. Seed by seed, the {kind(last)} is right on "
-        f"{mean_sd(gain, '.1f')} percentage points more of them than the {kind(line)}, from {gain.min():.1f} to "
-        f"{gain.max():.1f}; {verdict}."
-    )
+        verdict = (
+            f"Seed by seed, the {kind(last)}'s is {mean_sd(gain, '+.1f')} percentage points from the {kind(line)}'s, "
+            f"and the higher in {(gain > 0).sum()} of {len(gain)}."
+        )
+    return f"On the same points, validation accuracies are: {scores}. {verdict}"
 
 
 def table_of(results: list[dict[str, Any]]) -> list[tuple[str, ...]]:
@@ -425,12 +421,6 @@ def percent(result: dict[str, Any], split: str) -> str:
     return f"{mean_sd(100 * np.array(result[split]['accuracy']), '.1f')}\N{NO-BREAK SPACE}%"
 
 
-def mean_sd(values: Any, form: str) -> str:
-    """Mean ± standard deviation of a sample; of one value, the value."""
-    spread = f" ± {np.std(values, ddof=1):{form}}" if len(values) > 1 else ""
-    return f"{np.mean(values):{form}}{spread}"
-
-
 def over(config: Config) -> str:
     """Of what the scores are the mean."""
     return f"mean ± sd over {config.seeds} seeds" if config.seeds > 1 else "one seed"
@@ -443,7 +433,7 @@ def kind(result: dict[str, Any]) -> str:
 
 def called(config: Config) -> str:
     """The name of the points."""
-    return config.csv.name if config.csv else config.dataset
+    return config.csv.name if config.csv else config.dataset or DEFAULT
 
 
 if __name__ == "__main__":

@@ -20,11 +20,12 @@ import optax
 
 import backhand as bh
 from backhand import data, plots, report, runs
-from backhand.checks import finite_number, positive_integer, positive_number
+from backhand.checks import positive_float32, positive_integer, seed_in_range
 from backhand.data.curves import CLEAN, CURVES, REACH
 from backhand.digest import sha256
 from backhand.perceptrons import OPTIMIZERS, Activation, Optimizer, perceptron, perceptron_name
 from backhand.progress import Progress
+from backhand.resampling import mean_sd
 from backhand.seeds import SeedHistory, fit_seeds, init_seeds
 
 Loss: TypeAlias = Literal["squared", "absolute", "huber"]
@@ -78,23 +79,15 @@ class Config:
             raise ValueError(
                 f"config: losses should name at least one loss, and none twice, got {' '.join(self.losses) or 'none'}"
             )
-        positive_number("config", "delta", self.delta)
+        positive_float32("config", "delta", self.delta)
         for width in self.hidden:
             positive_integer("config", "hidden", width)
-        positive_number("config", "learning_rate", self.learning_rate)
-        if self.learning_rate > 1e30:
-            raise ValueError(
-                f"config: learning_rate should be a number float32 can work with, got {self.learning_rate}"
-            )
-        if self.weight_decay is not None:
-            finite_number("config", "weight_decay", self.weight_decay)
-            if self.weight_decay < 0:
-                raise ValueError(f"config: weight_decay should be at least 0, got {self.weight_decay}")
+        positive_float32("config", "learning_rate", self.learning_rate)
+        if self.weight_decay is not None and not 0 <= self.weight_decay <= 1000:
+            raise ValueError(f"config: weight_decay should be from 0 to 1000, got {self.weight_decay}")
         for field in ("batch_size", "epochs", "seeds"):
             positive_integer("config", field, getattr(self, field))
-        positive_integer("config", "seed", self.seed, least=0)
-        if self.seed >= 2**31:  # leaves room for those after it
-            raise ValueError(f"config: seed should be below 2**31, got {self.seed}")
+        seed_in_range("config", self.seed, max(self.seeds, FOLDS * REPEATS))
 
     @property
     def decay(self) -> float:
@@ -128,10 +121,10 @@ def run_curve(config: Config, run: runs.Run) -> None:
         for loss in config.losses:
             params[loss], fits, records = fit_curves(config, run, loss, arrays)
             fitted |= fits
-            results["fits"] += records
             run.save_params(params)
             run.save_arrays("fits.safetensors", fitted)
-            run.write_json("results.json", results)
+            run.write_json("results.json", results | {"fits": results["fits"] + records})
+            results["fits"] += records  # and no sooner: wherever an interruption falls, the files are there
     finally:
         if results["fits"]:
             narrow = [row[:-1] for row in curve_table(config, results)]  # 80 columns
@@ -377,8 +370,8 @@ def done(config: Config, arrays: dict[str, np.ndarray]) -> list[Loss]:
 def curve_conclusion(config: Config, results: dict[str, Any]) -> list[str]:
     """What came out: how far outliers drew the fits away, and how good they are without."""
 
-    def listed(fits: dict[str, dict[str, Any]], key: str) -> str:
-        return ", ".join(f"{plus_minus(r[key], 3)} ({name})" for name, r in fits.items())
+    def listed(fits: dict[str, dict[str, Any]], key: str, form: str = ".3f") -> str:
+        return ", ".join(f"{mean_sd(r[key], form)} ({name})" for name, r in fits.items())
 
     said = []
     for share in reversed(shares(config)):
@@ -387,10 +380,8 @@ def curve_conclusion(config: Config, results: dict[str, Any]) -> list[str]:
         if not all(np.isfinite(r["clean_rmse"]).all() for r in fits.values()):
             text += "training diverged: try a smaller learning rate."
         elif not share:
-            best = plus_minus(results["clean"]["r2"], 3)
-            text += (
-                f"R² on validation data is {listed(fits, 'r2')}; the clean values themselves score {best}."
-            )
+            best = mean_sd(results["clean"]["r2"], ".4f")  # four digits, as not much is left to 1
+            text += f"R² on validation data is {listed(fits, 'r2', '.4f')}; the clean values score {best}."
         else:
             text += f"fits are off the clean values by {listed(fits, 'clean_rmse')}, root mean square."
             base = fits.pop("squared error", None)
@@ -401,16 +392,17 @@ def curve_conclusion(config: Config, results: dict[str, Any]) -> list[str]:
                 }
                 text += f" Seed for seed, as parts of the squared error's: {listed(ratios, 'ratio')}."
         said.append(text)
-    return said
+    fitted = {r["loss"] for r in results["fits"]}
+    return said + interrupted(label(config, name) for name in config.losses if name not in fitted)
 
 
 def curve_table(config: Config, results: dict[str, Any]) -> list[tuple[str, ...]]:
     """Header and rows of the table of results."""
     table: list[tuple[str, ...]] = [("loss", "outliers", "R²", "MAE", "RMSE to clean", "MAE to clean")]
     for r in sorted(results["fits"], key=lambda r: r["outliers"]):
-        scores = [plus_minus(r[key], 4) for key in ("r2", "mae", "clean_rmse", "clean_mae")]
+        scores = [mean_sd(r[key], ".4f") for key in ("r2", "mae", "clean_rmse", "clean_mae")]
         table.append((label(config, r["loss"]), f"{100 * r['outliers']:g}%", *scores))
-    clean = [plus_minus(results["clean"][key], 4) for key in ("r2", "mae")]
+    clean = [mean_sd(results["clean"][key], ".4f") for key in ("r2", "mae")]
     table.append(("clean values", "–", *clean, "–", "–"))
     return table
 
@@ -434,9 +426,10 @@ def run_diabetes(config: Config, run: runs.Run) -> None:
     def keep(model: str, predicted: np.ndarray, **more: Any) -> None:
         arrays[model] = predicted
         scores = scores_of((p[test], y[test, 0]) for p, test in zip(predicted, tests, strict=True))
-        results.append({"model": model, **scores, **more})
+        record = {"model": model, **scores, **more}
         run.save_arrays("predictions.safetensors", arrays)
-        run.write_json("results.json", results)
+        run.write_json("results.json", [*results, record])
+        results.append(record)
 
     params: dict[str, Any] = {}
     try:
@@ -444,11 +437,16 @@ def run_diabetes(config: Config, run: runs.Run) -> None:
             keep(model, predicted, not_converged=unfinished)
         for name in config.losses:
             params[name], predicted = fit_folds(config, run, name, x, y, trains, tests)
-            keep(f"backhand ({label(config, name)})", predicted)
+            keep(ours(config, name), predicted)
             run.save_params(params)
     finally:
         if results:
             leave(diabetes_table(results), report_on_diabetes(config, run))
+
+
+def ours(config: Config, name: Loss) -> str:
+    """What a reader calls our nets by the loss of that name, among other models."""
+    return f"backhand ({label(config, name)})"
 
 
 def folds(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -507,7 +505,6 @@ def scikit_learn(
     MLPRegressor has our net's widths, optimizer, step size, batches and most epochs.
     """
     from sklearn.compose import TransformedTargetRegressor
-    from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LinearRegression
     from sklearn.neural_network import MLPRegressor
     from sklearn.pipeline import make_pipeline
@@ -533,14 +530,33 @@ def scikit_learn(
         progress = Progress(len(tests), type(model).__name__, unit="fold")
         try:
             for number, test in enumerate(tests, start=1):
-                with warnings.catch_warnings(record=True) as caught:
-                    warnings.simplefilter("always")
-                    predicted.append(pipeline.fit(x[~test], y[~test]).predict(x).astype(np.float32))
-                unfinished += any(issubclass(w.category, ConvergenceWarning) for w in caught)
+                prediction, converged = fit_pipeline(pipeline, x, y, ~test)
+                predicted.append(prediction)
+                unfinished += not converged
                 progress.show(number, {})
         finally:
             progress.clear()
         yield type(model).__name__, np.stack(predicted), unfinished
+
+
+def fit_pipeline(pipeline: Any, x: np.ndarray, y: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, bool]:
+    """The pipeline's predictions for all x once fitted to some rows, NaN where it diverged; and whether it converged.
+
+    MLPRegressor takes Ctrl-C for the wish to end that one fit; here it ends the run.
+    """
+    from sklearn.exceptions import ConvergenceWarning
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            prediction = pipeline.fit(x[rows], y[rows]).predict(x)
+        except ValueError as error:
+            if "non-finite" not in str(error):
+                raise
+            return np.full(len(x), np.nan, np.float32), False
+    if any("interrupted by user" in str(w.message) for w in caught):
+        raise KeyboardInterrupt
+    return prediction.astype(np.float32), not any(issubclass(w.category, ConvergenceWarning) for w in caught)
 
 
 def rival_activation(config: Config) -> str:
@@ -553,7 +569,7 @@ def report_on_diabetes(config: Config, run: runs.Run) -> Path:
     results, arrays = run.read_json("results.json"), run.arrays("predictions.safetensors")
     y, tests = arrays["y"], arrays["tests"]
     header, *rows = diabetes_table(results)
-    lead, *others = diabetes_conclusion(results)
+    lead, *others = diabetes_conclusion(config, results)
     chosen = " (by hand, on splits of the training folds)" if config.weight_decay is None else ""
     pieces = [
         report.paragraph(lead, lead=True),
@@ -610,8 +626,8 @@ def prediction_figures(
         for i, (model, p) in enumerate(once.items())
     ]
     left_over = []
-    for title, ours in (("scikit-learn", False), ("backhand", True)):
-        panels = {model: (p, y - p) for model, p in once.items() if model.startswith("backhand") == ours}
+    for title, by_hand in (("scikit-learn", False), ("backhand", True)):
+        panels = {model: (p, y - p) for model, p in once.items() if model.startswith("backhand") == by_hand}
         if panels:
             drawing = plots.residuals(
                 panels, f"Residuals, {title}", "predicted progression", "true − predicted"
@@ -633,7 +649,7 @@ def fold_learning(config: Config, run: runs.Run, metrics: list[dict[str, Any]]) 
     return pictures
 
 
-def diabetes_conclusion(results: list[dict[str, Any]]) -> list[str]:
+def diabetes_conclusion(config: Config, results: list[dict[str, Any]]) -> list[str]:
     """What came out: the mean scores, and how the first of our nets compares with each rival, fold by fold."""
     scores = ", ".join(f"{np.mean(r['r2']):.3f} by {r['model']}" for r in results)
     said = [f"Mean R² over {len(results[0]['r2'])} folds is {scores}."]
@@ -643,14 +659,19 @@ def diabetes_conclusion(results: list[dict[str, Any]]) -> list[str]:
         for rival in rivals:
             d = np.subtract(r["r2"], rival["r2"])
             compared.append(
-                f"{plus_minus(d, 3, sign=True)} from {rival['model']}'s, higher on {(d > 0).sum()} of {len(d)}"
+                f"{mean_sd(d, '+.3f')} from {rival['model']}'s, higher on {(d > 0).sum()} of {len(d)}"
             )
         said.append(f"Fold by fold, the R² of {r['model']} differs by {' and '.join(compared)}.")
-    return said + [
+    said += [
         f"{r['model']} did not converge on {r['not_converged']} of {len(r['r2'])} folds."
         for r in rivals
         if r["not_converged"]
     ]
+    models, wanted = (
+        {r["model"] for r in results},
+        ["MLPRegressor", *(ours(config, n) for n in config.losses)],
+    )
+    return said + interrupted(model for model in wanted if model not in models)
 
 
 def diabetes_table(results: list[dict[str, Any]]) -> list[tuple[str, ...]]:
@@ -659,12 +680,12 @@ def diabetes_table(results: list[dict[str, Any]]) -> list[tuple[str, ...]]:
     table: list[tuple[str, ...]] = [("model", "R²", "MAE", "R² − linear's", "higher on")]
     for r in results:
         difference = np.subtract(r["r2"], first["r2"])
-        against = (plus_minus(difference, 3, sign=True), f"{(difference > 0).sum()} of {len(difference)}")
+        against = (mean_sd(difference, "+.3f"), f"{(difference > 0).sum()} of {len(difference)}")
         table.append(
             (
                 r["model"],
-                plus_minus(r["r2"], 3),
-                plus_minus(r["mae"], 1),
+                mean_sd(r["r2"], ".3f"),
+                mean_sd(r["mae"], ".1f"),
                 *(("–", "–") if r is first else against),
             )
         )
@@ -680,17 +701,15 @@ def leave(table: list[tuple[str, ...]], path: Path) -> None:
     print(f"report  {path}")
 
 
+def interrupted(lacking: Iterable[str]) -> list[str]:
+    """What to say where an interruption left something out; nothing where it did not."""
+    return [f"The run was interrupted; it lacks {names}."] if (names := ", ".join(lacking)) else []
+
+
 def scores_of(pairs: Iterable[tuple[np.ndarray, np.ndarray]]) -> dict[str, list[float]]:
     """R² and mean absolute error of each (prediction, target)."""
     scored = [(bh.r2(*pair), bh.mean_absolute_error(*pair)) for pair in pairs]
     return {"r2": [float(r2) for r2, _ in scored], "mae": [float(mae) for _, mae in scored]}
-
-
-def plus_minus(values: Sequence[float] | np.ndarray, digits: int, sign: bool = False) -> str:
-    """Mean ± standard deviation; of one value, the value. What is too large to be read so is in powers of ten."""
-    form = f".{digits}f" if abs(np.mean(values)) < 1e4 else ".1e"
-    mean = f"{np.mean(values):{'+' if sign else ''}{form}}".replace("-", "−")
-    return mean if len(values) == 1 else f"{mean} ± {np.std(values, ddof=1):{form}}"
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from rich.progress import track
 
 import backhand as bh
 from backhand import report, runs
-from backhand.checks import positive_integer
+from backhand.checks import seed_in_range
 from backhand.data import digits
 from backhand.verify import Check, Report, check_backward
 from backhand.verify.catalogue import catalogue, nets
@@ -58,9 +58,7 @@ class Config:
     """Folder in which the run makes a folder of its own."""
 
     def __post_init__(self) -> None:
-        positive_integer("config", "seed", self.seed, least=0)
-        if self.seed >= 2**32:
-            raise ValueError(f"config: seed should be below 2**32, got {self.seed}")
+        seed_in_range("config", self.seed)
 
 
 def run(config: Config, run: runs.Run) -> None:

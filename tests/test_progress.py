@@ -27,7 +27,7 @@ def test_time_left_once_compiling_is_over(monkeypatch, clock):
     assert "left" not in terminal.getvalue()
     clock[0] = 102.0
     progress.show(2, {"loss": 0.25})
-    assert terminal.getvalue().endswith("epoch 2/10  loss 0.2500  16 s left\x1b[?7h")
+    assert terminal.getvalue().endswith("epoch 2/10  16 s left  loss 0.2500\x1b[?7h")
 
 
 def test_time_left_for_all_parts(monkeypatch, clock):

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from backhand.resampling import Estimate, decompose, less, mean
+from backhand.resampling import Estimate, decompose, less, mean, mean_sd
 
 
 def test_mean_and_its_standard_error():
@@ -9,6 +9,24 @@ def test_mean_and_its_standard_error():
     assert less([2, 4, 6], [1, 3, 5]) == (1, 0)  # pairs, whose differences do not vary
     assert Estimate(0.5, 0.3).less(Estimate(1.5, 0.4)) == pytest.approx((-1, 0.5))
     assert str(Estimate(0.12345, 0.0678)) == "0.123 ± 0.068"
+
+
+@pytest.mark.parametrize(
+    ("values", "form", "reads"),
+    [
+        ([1, 2, 3], ".2f", "2.00 ± 1.00"),
+        ([-0.5], ".1f", "−0.5"),
+        ([2, 4], "+.1f", "+3.0 ± 1.4"),
+        ([-1e5, -3e5], ".3f", "−2.0e+05 ± 1.4e+05"),
+        ([1e5], "+.1f", "+1.0e+05"),
+        ([1e-5, 3e-5], ".2g", "2e−05 ± 1.4e−05"),
+        (np.array([1e30, 3e30], np.float32), ".3f", "2.0e+30 ± 1.4e+30"),
+        ([1, np.nan], "+.2f", "NaN ± NaN"),
+        ([1, np.inf], ".2f", "inf ± NaN"),
+    ],
+)
+def test_mean_and_standard_deviation_in_words(values, form, reads):
+    assert mean_sd(values, form) == reads
 
 
 def test_clear_is_two_standard_errors_from_0():

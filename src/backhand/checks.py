@@ -46,6 +46,21 @@ def positive_number(caller: str, name: str, value: Any) -> float:
     return float(value)
 
 
+def positive_float32(caller: str, name: str, value: Any) -> float:
+    """The value as a Python float; raise unless it is above 0 and at most 1e30, which float32 can work with."""
+    if positive_number(caller, name, value) > 1e30:
+        raise ValueError(f"{caller}: {name} should be a number float32 can work with, got {value}")
+    return float(value)
+
+
+def seed_in_range(caller: str, value: Any, count: int = 1) -> None:
+    """Raise unless `value`, and each of the `count` integers from it on, is a seed: from 0 to 2³² − 1."""
+    positive_integer(caller, "seed", value, least=0)
+    if value + count > 2**32:
+        above = f"{value}, and {count - 1} above it" if count > 1 else value
+        raise ValueError(f"{caller}: seed should be below 2**32, got {above}")
+
+
 def layers(caller: str, candidates: Sequence[Any], at_least: int = 0) -> None:
     """Raise unless every candidate is a Layer."""
     for position, layer in enumerate(candidates, start=1):

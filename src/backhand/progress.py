@@ -32,7 +32,8 @@ class Progress:
         """Say that `epoch` is done, with these scores, and how long the rest will take."""
         figures = "  ".join(f"{name} {score:.4f}" for name, score in scores.items())
         left = self._left(epoch, time.monotonic())
-        self._write(f"{self.label}{self.unit} {epoch}/{self.epochs}  {figures}{left}")
+        # The scores come last, as what doesn't fit is cut off.
+        self._write(f"{self.label}{self.unit} {epoch}/{self.epochs}{left}  {figures}")
 
     def clear(self) -> None:
         """Take the line away."""

@@ -97,7 +97,7 @@ def table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
 
 
 def _is_number(cell: str) -> bool:
-    return cell[:1] in "0123456789+−-–∞" or cell == "NaN"
+    return cell[:1] in "0123456789+−-–∞" or cell.startswith("NaN")
 
 
 def figure(light: str, dark: str, alt: str) -> str:

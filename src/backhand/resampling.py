@@ -30,6 +30,20 @@ def mean(values: Any) -> Estimate:
     return Estimate(float(values.mean()), float(values.std(ddof=1) / np.sqrt(len(values))))
 
 
+def mean_sd(values: Any, form: str) -> str:
+    """Mean ± standard deviation of a sample, both in one format, ".3f" say; of one value, the value.
+
+    The mean of a `form` that starts with "+" has its sign. What ".3f" and the like would write with more than
+    four digits before the point is in powers of ten.
+    """
+    values = np.asarray(values, np.float64)  # in which the square of a float32 is a number, too
+    if form.endswith("f") and not abs(values.mean()) < 1e4:
+        form = ("+" if form.startswith("+") else "") + ".1e"
+    with np.errstate(invalid="ignore"):  # about an infinite mean nothing is spread
+        spread = f" ± {values.std(ddof=1):{form.removeprefix('+')}}" if len(values) > 1 else ""
+    return f"{values.mean():{form}}{spread}".replace("-", "−").replace("+nan", "nan").replace("nan", "NaN")
+
+
 def less(a: Any, b: Any) -> Estimate:
     """The mean of paired differences a − b."""
     return mean(np.subtract(a, b))

@@ -53,7 +53,7 @@ def test_seeded():
     [
         ("size", 1, "line: size should be an integer of at least 2, got 1"),
         ("size", 2.5, "got 2.5"),
-        ("noise", -0.1, "line: noise, a standard deviation, should be finite and at least 0, got -0.1"),
+        ("noise", -0.1, "line: noise, a standard deviation, should be from 0 to 100, got -0.1"),
         ("noise", float("nan"), "got nan"),
         ("noise", float("inf"), "got inf"),
         ("outliers", 1.0, r"line: outliers, a share of the training points, should be in \[0, 1\), got 1.0"),

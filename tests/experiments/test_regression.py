@@ -1,9 +1,11 @@
 import re
+import warnings
 
 import numpy as np
 import pytest
 
 from backhand import runs
+from backhand.resampling import mean_sd
 from experiments import regression
 
 
@@ -80,7 +82,7 @@ def test_the_sine_run_is_whole(sine):
     html = alone(sine)
     figures = {p.stem for p in (sine.folder / "figures").iterdir()}
     assert figures == {f"{kind}-{i}" for kind in ("fit", "errors", "residuals", "learning") for i in (0, 1)}
-    squared = regression.plus_minus(fits(sine)["squared", 0.1]["clean_rmse"], 3)
+    squared = mean_sd(fits(sine)["squared", 0.1]["clean_rmse"], ".3f")
     assert f"With 10% outliers, fits are off the clean values by {squared} (squared error)" in html
     assert "Mean ± standard deviation over 2 seeds" in html
 
@@ -102,6 +104,11 @@ def test_diabetes_against_scikit_learn(diabetes):
     assert f"did not converge on {results['MLPRegressor']['not_converged']} of 25 folds" in html
     difference = np.subtract(results["backhand (squared error)"]["r2"], results["LinearRegression"]["r2"])
     assert f"higher on {(difference > 0).sum()} of 25" in html
+    assert "interrupted" not in html
+    first = diabetes.read_json("results.json")[:1]
+    assert regression.diabetes_conclusion(diabetes.config, first)[-1] == (
+        "The run was interrupted; it lacks MLPRegressor, backhand (squared error)."
+    )
 
 
 def test_no_fold_trains_on_a_patient_it_tests():
@@ -144,6 +151,7 @@ def test_interrupted_it_reports_on_what_is_done(tmp_path, monkeypatch, capsys):
     html = alone(run)
     assert "One seed" in html
     assert "absolute error (" not in html
+    assert "The run was interrupted; it lacks absolute error." in html
     *table, last = capsys.readouterr().out.splitlines()
     assert max(len(line.rstrip()) for line in table) <= 80
     assert last == f"report  {run.folder / 'report.html'}"
@@ -157,24 +165,57 @@ def test_training_that_diverged_is_said(tmp_path):
     assert len(regression.error_figures(config, runs.Run.start("regression", config), results)) == 1
 
 
+class Rival:
+    """Fits as scikit-learn's net does when something goes wrong."""
+
+    def __init__(self, trouble):
+        self.trouble = trouble
+
+    def fit(self, *_):
+        if isinstance(self.trouble, Exception):
+            raise self.trouble
+        if self.trouble:
+            warnings.warn(self.trouble, stacklevel=1)
+        return self
+
+    def predict(self, x):
+        return np.zeros(len(x))
+
+
+def test_a_rival_that_diverges_or_is_interrupted():
+    """scikit-learn swallows Ctrl-C: its net would go on to the next fold."""
+    data = np.ones((4, 2)), np.ones(4), np.array([True, True, True, False])
+    assert regression.fit_pipeline(Rival(None), *data)[1]
+    prediction, converged = regression.fit_pipeline(
+        Rival(ValueError("Solver produced non-finite parameter weights.")), *data
+    )
+    assert np.isnan(prediction).all()
+    assert not converged
+    with pytest.raises(ValueError, match="another"):
+        regression.fit_pipeline(Rival(ValueError("another")), *data)
+    with pytest.raises(KeyboardInterrupt):
+        regression.fit_pipeline(Rival("Training interrupted by user."), *data)
+
+
 @pytest.mark.parametrize(
     ("field", "value", "says"),
     [
         ("size", 1, "config: size should be an integer of at least 2, got 1"),
-        ("noise", -1.0, "noise, a standard deviation, should be finite and at least 0, got -1.0"),
+        ("noise", -1.0, "noise, a standard deviation, should be from 0 to 100, got -1.0"),
         ("outliers", 1.0, r"should be in \[0, 1\), got 1.0"),
         ("losses", (), "losses should name at least one loss, and none twice, got none"),
         ("losses", ("huber", "huber"), "got huber huber"),
         ("delta", 0.0, "delta should be above 0, got 0.0"),
+        ("noise", 1e300, "from 0 to 100, got 1e\\+300"),
         ("hidden", (16, 0), "hidden should be at least 1, got 0"),
         ("learning_rate", 0.0, "learning_rate should be above 0, got 0.0"),
         ("learning_rate", 1e39, "a number float32 can work with, got 1e\\+39"),
-        ("weight_decay", -1.0, "weight_decay should be at least 0, got -1.0"),
+        ("weight_decay", -1.0, "weight_decay should be from 0 to 1000, got -1.0"),
         ("batch_size", 0, "batch_size should be at least 1, got 0"),
         ("epochs", 0, "epochs should be at least 1, got 0"),
         ("seeds", 0, "seeds should be at least 1, got 0"),
         ("seed", -1, "seed should be at least 0, got -1"),
-        ("seed", 2**31, "seed should be below"),
+        ("seed", 2**32 - 24, "seed should be below .*, and 24 above it"),
     ],
 )
 def test_a_config_that_makes_no_sense(field, value, says):

@@ -10,7 +10,6 @@ One seed draws one set, whatever noise and outliers are asked for: a larger shar
 smaller one's, and two sets that differ in nothing else differ in their outliers alone.
 """
 
-import math
 import numbers
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -75,13 +74,11 @@ CURVES = {"line": line, "sine": sine, "step": step, "plane": plane, "gaussians":
 
 
 def check(caller: str, size: Any, noise: Any, outliers: Any) -> None:
-    """Raise ValueError unless size is an integer ≥ 2, noise finite and ≥ 0, and outliers in [0, 1)."""
+    """Raise ValueError unless size is an integer ≥ 2, noise in [0, 100], and outliers in [0, 1)."""
     if not isinstance(size, numbers.Integral) or size < 2:
         raise ValueError(f"{caller}: size should be an integer of at least 2, got {size!r}")
-    if not 0 <= noise < math.inf:
-        raise ValueError(
-            f"{caller}: noise, a standard deviation, should be finite and at least 0, got {noise}"
-        )
+    if not 0 <= noise <= 100:
+        raise ValueError(f"{caller}: noise, a standard deviation, should be from 0 to 100, got {noise}")
     if not 0 <= outliers < 1:
         raise ValueError(
             f"{caller}: outliers, a share of the training points, should be in [0, 1), got {outliers}"

@@ -1,6 +1,7 @@
 """A user's own labelled points in the plane, from a CSV file."""
 
 import csv
+import io
 import math
 from collections import Counter
 from pathlib import Path
@@ -27,12 +28,15 @@ def read_points(path: str | Path, seed: int = 0) -> Dataset:
     too few or too many values, a coordinate is not a finite number, a label is empty, there is one class
     only, or a class has fewer than 5 points.
     """
+    content = Path(path).read_bytes()
     try:
-        with Path(path).open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.reader(file, strict=True)
-            lines = [(reader.line_num, [cell.strip() for cell in row]) for row in reader if any(row)]
+        text = content.decode().removeprefix("\N{ZERO WIDTH NO-BREAK SPACE}")  # which Excel puts first
     except UnicodeDecodeError as error:
-        raise ValueError(f"{path} should be text in UTF-8, but byte {error.start} is not") from error
+        line = content.count(b"\n", 0, error.start) + 1
+        raise ValueError(f"{path}, line {line}: should be text in UTF-8, which it is not") from error
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    try:
+        lines = [(reader.line_num, [cell.strip() for cell in row]) for row in reader if any(row)]
     except csv.Error as error:
         raise ValueError(f"{path}, line {reader.line_num}: not CSV: {error}") from error
     if not lines:

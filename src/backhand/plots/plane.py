@@ -84,7 +84,7 @@ def activations(values: np.ndarray, probabilities: np.ndarray, plane: Plane, tit
     The scale ends where 5 % of the values lie beyond it. The line in each map is the net's boundary.
     """
     units, cells, _ = values.shape
-    columns, gap = min(4, units), cells // 5
+    columns, gap = min(4, units), 3 * cells // 10
     rows = -(-units // columns)
     limit = float(np.quantile(np.abs(np.nan_to_num(values)), 0.95)) or 1.0
     sheet = contact_sheet(values[:, ::-1], columns, gap)
@@ -102,7 +102,7 @@ def activations(values: np.ndarray, probabilities: np.ndarray, plane: Plane, tit
         for unit in range(units):
             left, top = (i * (cells + gap) for i in (unit % columns, unit // columns))
             axes.add_patch(Rectangle((left, top), cells, cells, fill=False, edgecolor=ink, linewidth=0.5))
-            axes.text(left + cells / 2, top - 4, f"unit {unit + 1}", ha="center", va="bottom", fontsize=8)
+            axes.text(left + cells / 2, top - 2, f"unit {unit + 1}", ha="center", va="bottom", fontsize=8)
         x1, x2 = plane.extent[:2], plane.extent[2:]
         axes.set_xticks(*_ticks(x1, [i * (cells + gap) for i in range(columns)], cells), fontsize=7)
         axes.set_yticks(*_ticks(x2[::-1], [i * (cells + gap) for i in range(rows)], cells), fontsize=7)
