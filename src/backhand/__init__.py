@@ -7,6 +7,7 @@ from backhand.gradients import autodiff, manual
 from backhand.layer import Layer, deterministic
 from backhand.layers import (
     Linear,
+    dropout,
     elu,
     gelu,
     glorot,
@@ -51,6 +52,7 @@ __all__ = [
     "check_backward",
     "cross_entropy",
     "deterministic",
+    "dropout",
     "elu",
     "evaluate",
     "fit",

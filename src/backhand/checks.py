@@ -46,6 +46,14 @@ def positive_number(caller: str, name: str, value: Any) -> float:
     return float(value)
 
 
+def fraction(caller: str, name: str, value: Any) -> float:
+    """The value as a Python float; raise unless it is from 0 to below 1."""
+    finite_number(caller, name, value)
+    if not 0 <= value < 1:
+        raise ValueError(f"{caller}: {name} should be from 0 to below 1, got {value}")
+    return float(value)
+
+
 def layers(caller: str, candidates: Sequence[Any], at_least: int = 0) -> None:
     """Raise unless every candidate is a Layer."""
     for position, layer in enumerate(candidates, start=1):
