@@ -17,7 +17,6 @@ from backhand import data, plots, report, runs
 from backhand.checks import positive_integer, positive_number
 from backhand.perceptrons import OPTIMIZERS, Activation, Optimizer, perceptron, perceptron_name
 
-DATASETS = {"digits": data.digits}
 LOSSES = {"softmax_cross_entropy": bh.softmax_cross_entropy, "cross_entropy": bh.cross_entropy}
 GRADIENTS = {"manual": bh.manual, "autodiff": bh.autodiff}
 
@@ -26,8 +25,10 @@ GRADIENTS = {"manual": bh.manual, "autodiff": bh.autodiff}
 class Config:
     """What the lab trains, and how."""
 
-    dataset: Literal["digits"] = "digits"
-    """Which handwritten digits: scikit-learn's 1,797 of 8×8 pixels."""
+    dataset: Literal["digits", "mnist", "fashion_mnist", "kmnist"] = "digits"
+    """Which pictures: scikit-learn's 1,797 digits of 8×8 pixels, or 70,000 of 28×28 through TensorFlow Datasets."""
+    data_dir: Path | None = None
+    """Where TensorFlow Datasets' downloads/ are, or go; without it TFDS_DATA_DIR, or ~/tensorflow_datasets."""
     hidden: tuple[int, ...] = (128, 64)
     """Hidden widths. Nets of every depth up to all of them are trained: 128 64 makes 1, 2 and 3 layers."""
     activation: Activation = "relu"
@@ -68,7 +69,7 @@ class Config:
 
 def run(config: Config, run: runs.Run) -> None:
     """Train every depth, print the table, leave the report; interrupted, do so for the depths that are done."""
-    digits = DATASETS[config.dataset](config.seed)
+    digits = load(config)
     count = len(digits["train"].x)
     if config.batch_size > count:
         raise runs.RefusedError(
@@ -90,6 +91,16 @@ def run(config: Config, run: runs.Run) -> None:
             runs.print_table(header, rows, "accuracy after the last epoch")
             path = write_report(config, run, digits)
             print(f"parameters  sha256 {run.receipt['params_sha256']}\nreport      {path}")
+
+
+def load(config: Config) -> data.Dataset:
+    """The data set asked for."""
+    if config.dataset == "digits":
+        return data.digits(config.seed)
+    try:
+        return data.tfds(config.dataset, config.data_dir, config.seed)
+    except (OSError, ValueError) as error:
+        raise runs.RefusedError(error) from error
 
 
 def network(config: Config, depth: int, classes: int) -> bh.Layer:

@@ -2,5 +2,6 @@
 
 from backhand.data.dataset import Dataset, Split
 from backhand.data.digits import digits
+from backhand.data.images import tfds
 
-__all__ = ["Dataset", "Split", "digits"]
+__all__ = ["Dataset", "Split", "digits", "tfds"]
