@@ -7,6 +7,7 @@ from backhand.gradients import autodiff, manual
 from backhand.layer import Layer, deterministic
 from backhand.layers import (
     Linear,
+    distort,
     dropout,
     elu,
     gelu,
@@ -52,6 +53,7 @@ __all__ = [
     "check_backward",
     "cross_entropy",
     "deterministic",
+    "distort",
     "dropout",
     "elu",
     "evaluate",
