@@ -25,8 +25,9 @@ GRADIENTS = {"manual": bh.manual, "autodiff": bh.autodiff}
 class Config:
     """What the lab trains, and how."""
 
-    dataset: Literal["digits", "mnist", "fashion_mnist", "kmnist"] = "digits"
-    """Which pictures: scikit-learn's 1,797 digits of 8×8 pixels, or 70,000 of 28×28 through TensorFlow Datasets."""
+    dataset: str = "digits"
+    """Which pictures: digits, scikit-learn's 1,797 of 8×8 pixels; mnist, fashion_mnist or kmnist, 70,000 of 28×28
+    through TensorFlow Datasets; or another set of theirs that lies prepared as ArrayRecord."""
     data_dir: Path | None = None
     """Where TensorFlow Datasets' downloads/ are, or go; without it TFDS_DATA_DIR, or ~/tensorflow_datasets."""
     hidden: tuple[int, ...] = (128, 64)
@@ -202,11 +203,7 @@ def write_report(config: Config, run: runs.Run, digits: data.Dataset) -> Path:
         report.figures(*learning),
         report.heading("How the weights grow"),
         report.figures(*growth),
-        report.heading("What the first layer looks for"),
-        report.paragraph(
-            "Each picture is one unit's weights: ink on red pixels speaks for it, on blue ones against."
-        ),
-        report.figures(*first_layers(run, results, digits)),
+        *first_layers(run, results, digits),
         report.heading("What goes wrong"),
         report.paragraph(
             f"The net with the best validation accuracy, {name(best['layers'])}, on the test digits:"
@@ -255,16 +252,23 @@ def curves(run: runs.Run, results: list[dict[str, Any]]) -> tuple[list[str], lis
 
 
 def first_layers(run: runs.Run, results: list[dict[str, Any]], digits: data.Dataset) -> list[str]:
-    """Each net's first weights as pictures."""
+    """A report's section on each net's first weights, as pictures."""
+    if digits.image_shape is None:  # in colour
+        return []
     params = run.arrays("params.safetensors")
     pictures = []
     for depth in (result["layers"] for result in results):
         w = params[f"{name(depth)}.0.w"]
         units = "one a class" if depth == 1 else f"{min(32, w.shape[1])} of {w.shape[1]} units"
-        assert digits.image_shape is not None
         drawing = plots.weight_pictures(w, digits.image_shape, f"{name(depth)}: {units}", most=32)
         pictures.append(run.figure(f"weights-{depth}", *drawing))
-    return pictures
+    return [
+        report.heading("What the first layer looks for"),
+        report.paragraph(
+            "Each picture is one unit's weights: ink on red pixels speaks for it, on blue ones against."
+        ),
+        report.figures(*pictures),
+    ]
 
 
 def mistakes(run: runs.Run, best: dict[str, Any], digits: data.Dataset) -> list[str]:
@@ -273,13 +277,12 @@ def mistakes(run: runs.Run, best: dict[str, Any], digits: data.Dataset) -> list[
     predicted = p.argmax(1)
     pictures = [run.figure("confusion", *plots.confusion(y, predicted, digits.class_names, "test digits"))]
     wrong = np.flatnonzero(predicted != y)
-    if len(wrong):
+    if len(wrong) and digits.image_shape is not None:
         surest = wrong[np.argsort(-p[wrong].max(1), kind="stable")][:12]
         said = [
             f"{digits.class_names[y[i]]} as {digits.class_names[predicted[i]]}, {p[i].max():.0%}"
             for i in surest
         ]
-        assert digits.image_shape is not None
         drawing = plots.examples(x[surest].reshape(-1, *digits.image_shape), said, "most confidently wrong")
         pictures.append(run.figure("mistakes", *drawing))
     return pictures

@@ -5,12 +5,15 @@ import functools
 import gzip
 import hashlib
 import http.server
+import io
+import json
 import os
 import shutil
 import threading
 from pathlib import Path
 
 import numpy as np
+import PIL.Image
 import pytest
 from tensorflow_datasets.core.download.checksums import UrlInfo
 
@@ -184,9 +187,76 @@ def test_a_file_where_the_folder_should_be(serve, tmp_path):
         tfds("mnist", tmp_path / "data")
 
 
-def test_an_unknown_name():
-    with pytest.raises(ValueError, match="name should be one of mnist, fashion_mnist, kmnist, got 'mnits'"):
-        tfds("mnits")
+def prepare(folder, counts, shape=(4, 4, 1), names=("a", "b")):
+    """What TFDS leaves of a set that it prepared as ArrayRecord, random pictures with labels in turn."""
+    from array_record.python.array_record_module import ArrayRecordWriter
+    from tensorflow_datasets.core.example_serializer import ExampleSerializer
+    from tensorflow_datasets.core.features import ClassLabel, FeaturesDict, Image
+
+    version = folder / "tiny" / "1.0.0"
+    version.mkdir(parents=True)
+    features = FeaturesDict({"image": Image(shape=shape), "label": ClassLabel(names=list(names))})
+    features.save_config(version)
+    serializer = ExampleSerializer(features.get_serialized_info())
+    rng, pictures, splits = np.random.default_rng(0), {}, []
+    for split, count in counts.items():
+        pictures[split] = rng.integers(0, 256, (count, 4, 4, shape[2])).astype(np.uint8)
+        path = version / f"tiny-{split}.array_record-00000-of-00001"
+        writer = ArrayRecordWriter(str(path), "group_size:1")
+        for i, picture in enumerate(pictures[split]):
+            png = io.BytesIO()
+            PIL.Image.fromarray(picture.squeeze()).save(png, "png")
+            png.seek(0)
+            writer.write(
+                serializer.serialize_example(features.encode_example({"image": png, "label": i % 2}))
+            )
+        writer.close()
+        splits.append({
+            "name": split, "shardLengths": [str(count)], "numBytes": str(path.stat().st_size),
+            "filepathTemplate": "{DATASET}-{SPLIT}.{FILEFORMAT}-{SHARD_X_OF_Y}",
+        })  # fmt: skip
+    info = {
+        "name": "tiny",
+        "version": "1.0.0",
+        "fileFormat": "array_record",
+        "moduleName": "x",
+        "splits": splits,
+    }
+    (version / "dataset_info.json").write_text(json.dumps(info))
+    return pictures
+
+
+@pytest.mark.parametrize("colours", [1, 3])
+def test_a_prepared_set_by_its_name(tmp_path, colours):
+    pictures = prepare(tmp_path, {"train": 20, "test": 6}, shape=(4, 4, colours))
+    data = tfds("tiny", tmp_path)
+    assert data.class_names == ("a", "b")
+    assert data.image_shape == ((4, 4) if colours == 1 else None)
+    np.testing.assert_array_equal(data["test"].x, pictures["test"].reshape(6, -1) / np.float32(255))
+    np.testing.assert_array_equal(data["test"].y, [0, 1, 0, 1, 0, 1])
+    assert (len(data["train"].y), len(data["validation"].y)) == (18, 2)
+
+
+def test_a_prepared_set_without_a_test_set(tmp_path):
+    prepare(tmp_path, {"train": 4})
+    with pytest.raises(FileNotFoundError, match="with train and test, got train; with TensorFlow"):
+        tfds("tiny", tmp_path)
+
+
+def test_a_set_that_was_not_prepared(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"cifar10 should lie prepared in .*, got nothing"):
+        tfds("cifar10", tmp_path)
+
+
+def test_pictures_of_many_sizes(tmp_path):
+    prepare(tmp_path, {"train": 4, "test": 2}, shape=(None, None, 1))
+    with pytest.raises(ValueError, match="tiny should have pictures of one size and labels"):
+        tfds("tiny", tmp_path)
+
+
+def test_an_unknown_name(tmp_path):
+    with pytest.raises(ValueError, match=r"name should be mnist, .*, or a set in .*, got 'mnits'"):
+        tfds("mnits", tmp_path)
 
 
 @pytest.mark.parametrize("name", images.NAMES)

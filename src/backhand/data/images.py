@@ -11,7 +11,7 @@ import tempfile
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -19,64 +19,117 @@ from backhand.data.dataset import Dataset, Split
 from backhand.data.idx import read_idx
 
 NAMES = ("mnist", "fashion_mnist", "kmnist")
-VALIDATION = 10  # one training example in so many is kept for validation: of 60,000, 6,000
+VALIDATION = 10  # one training example in so many is kept for validation
 PATIENCE = 10.0  # seconds for a server's first answer; TFDS alone would try for minutes
+
+Labelled: TypeAlias = tuple[np.ndarray, np.ndarray]
 
 
 def tfds(name: str, data_dir: str | os.PathLike[str] | None = None, seed: int = 0) -> Dataset:
-    """`mnist`, `fashion_mnist` or `kmnist`: 54,000/6,000/10,000 pictures for train, validation and test.
+    """Pictures with labels: `mnist`, `fashion_mnist` or `kmnist`, or any set of TFDS that lies there prepared.
 
-    x (examples, 784) is float32, ink from 0 to 1 (the files' 0 … 255, divided); y (examples,) is int32.
-    Training and validation are one stratified split of the original training set, drawn by `seed`, an
-    integer ≥ 0; the test set is the original one.
+    x (examples, pixels) is float32, ink from 0 to 1 (the files' 0 … 255, divided); y (examples,) is int32. A
+    tenth of the original training set, stratified and drawn by `seed`, an integer ≥ 0, is for validation: of
+    MNIST and its kin 54,000 train, 6,000 validate. The test set is the original one, there of 10,000.
 
-    The four files are looked for in `data_dir`/downloads, else in the folder that TFDS_DATA_DIR names, else
-    in ~/tensorflow_datasets, and downloaded to there if need be. The SHA-256 of each is compared with
-    the one that TFDS registers each time, before it is used: TFDS itself trusts a cached file.
+    MNIST's four files, or its kin's, are looked for in `data_dir`/downloads, else in the folder that
+    TFDS_DATA_DIR names, else in ~/tensorflow_datasets, and downloaded to there if need be. The SHA-256 of each is
+    compared with the one that TFDS registers each time, before it is used: TFDS itself trusts a cached file.
+    Another set should have been prepared there as ArrayRecord (`download_and_prepare(file_format="array_record")`,
+    which takes TensorFlow), with pictures of one size.
 
     Raises ImportError, with what to install, where tensorflow-datasets is missing; ValueError where no set has
-    that name, or a file is damaged; OSError, within 15 seconds, where a file can be neither found nor
-    downloaded. LeCun, Cortes and Burges, 1998; Xiao, Rasul and Vollgraf, 2017; Clanuwat et al., 2018.
+    that name, it holds something else, or a file is damaged; OSError, within 15 seconds, where a file can be
+    neither found nor downloaded. LeCun, Cortes and Burges, 1998; Xiao, Rasul and Vollgraf, 2017; Clanuwat et al., 2018.
     """
-    if name not in NAMES:
-        raise ValueError(f"tfds: name should be one of {', '.join(NAMES)}, got {name!r}")
     folder = Path(data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets").expanduser()
-    url_infos, class_names = _registered(name, folder)
-    files = _fetch(name, url_infos, folder / "downloads")
-    for url, url_info in url_infos.items():
-        _verify(name, files[url.rsplit("/", 1)[1]], url_info)
-
-    def examples(stem: str) -> tuple[np.ndarray, np.ndarray]:
-        images = read_idx(files[f"{stem}-images-idx3-ubyte.gz"], dimensions=3)
-        labels = read_idx(files[f"{stem}-labels-idx1-ubyte.gz"], dimensions=1)
-        if len(images) != len(labels):
-            raise ValueError(f"{name}: there are {len(images)} {stem} images and {len(labels)} labels")
-        return (images.reshape(len(images), -1) / np.float32(255)).astype(np.float32), labels.astype(np.int32)
+    if name in NAMES:
+        train, test, class_names = _original(name, folder)
+    else:
+        train, test, class_names = _prepared(name, folder)
 
     from sklearn.model_selection import train_test_split
 
-    x, y = examples("train")
+    def examples(images: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return images.reshape(len(images), -1).astype(np.float32) / np.float32(255), labels.astype(np.int32)
+
+    x, y = examples(*train)
     train_x, val_x, train_y, val_y = train_test_split(
         x, y, test_size=len(x) // VALIDATION, stratify=y, random_state=seed
     )
     splits = {
         "train": Split(train_x, train_y),
         "validation": Split(val_x, val_y),
-        "test": Split(*examples("t10k")),
+        "test": Split(*examples(*test)),
     }
-    side = round(x.shape[1] ** 0.5)
-    return Dataset(name, splits, class_names, (side, side))
+    height, width, *colours = train[0].shape[1:]
+    return Dataset(name, splits, class_names, (height, width) if colours in ([], [1]) else None)
 
 
-def _registered(name: str, folder: Path) -> tuple[Mapping[str, Any], tuple[str, ...]]:
-    """What TFDS registers for a dataset: its files' sizes and checksums by their addresses, and its class names."""
+def _original(name: str, folder: Path) -> tuple[Labelled, Labelled, tuple[str, ...]]:
+    """Train and test, images and labels as they are in the original IDX files, and the class names."""
+    url_infos, class_names = _registered(name, folder)
+    files = _fetch(name, url_infos, folder / "downloads")
+    for url, url_info in url_infos.items():
+        _verify(name, files[url.rsplit("/", 1)[1]], url_info)
+
+    def labelled(stem: str) -> Labelled:
+        images = read_idx(files[f"{stem}-images-idx3-ubyte.gz"], dimensions=3)
+        labels = read_idx(files[f"{stem}-labels-idx1-ubyte.gz"], dimensions=1)
+        if len(images) != len(labels):
+            raise ValueError(f"{name}: there are {len(images)} {stem} images and {len(labels)} labels")
+        return images, labels
+
+    return labelled("train"), labelled("t10k"), class_names
+
+
+def _prepared(name: str, folder: Path) -> tuple[Labelled, Labelled, tuple[str, ...]]:
+    """The same of a set that TFDS has prepared as ArrayRecord."""
+    tensorflow_datasets = _tensorflow_datasets(name)
+    try:
+        builder = tensorflow_datasets.builder(name, data_dir=folder, try_gcs=False)
+    except (tensorflow_datasets.core.registered.DatasetNotFoundError, ValueError) as error:
+        raise ValueError(
+            f"tfds: name should be {', '.join(NAMES)}, or a set in {folder}, got {name!r}"
+        ) from error
+    features, there = builder.info.features, builder.info.splits
+    if not {"train", "test"} <= set(there):
+        raise FileNotFoundError(
+            f"{name} should lie prepared in {folder}, with train and test, got {', '.join(there) or 'nothing'}; with "
+            f"TensorFlow, tfds.builder({name!r}).download_and_prepare(file_format='array_record') prepares it"
+        )
+    shape = getattr(dict(features.items()).get("image"), "shape", (None,))
+    class_names = getattr(dict(features.items()).get("label"), "names", None)
+    if None in shape or class_names is None:
+        raise ValueError(f"{name} should have pictures of one size and labels, got {features}")
+
+    def labelled(split: str) -> Labelled:
+        source = builder.as_data_source(split=split)
+        pairs = [(example["image"], example["label"]) for example in source]
+        images, labels = zip(*pairs, strict=True)
+        return np.stack(images), np.array(labels)
+
+    try:
+        return labelled("train"), labelled("test"), tuple(class_names)
+    except NotImplementedError as error:
+        raise ValueError(
+            f"{name} should be prepared as ArrayRecord: {' '.join(str(error).split())}"
+        ) from error
+
+
+def _tensorflow_datasets(name: str) -> Any:
     try:
         import tensorflow_datasets
     except ImportError as error:
         raise ImportError(
             f"{name} comes through tensorflow-datasets: pip install 'backhand[data]'"
         ) from error
-    builder = tensorflow_datasets.builder(name, data_dir=folder)
+    return tensorflow_datasets
+
+
+def _registered(name: str, folder: Path) -> tuple[Mapping[str, Any], tuple[str, ...]]:
+    """What TFDS registers for a dataset: its files' sizes and checksums by their addresses, and its class names."""
+    builder = _tensorflow_datasets(name).builder(name, data_dir=folder)
     return builder.url_infos, tuple(builder.info.features["label"].names)
 
 
