@@ -49,7 +49,7 @@ overfitting: $(INSTALLED) ## capacity against data: under- and overfitting, earl
 	@$(BIN)/python experiments/overfitting.py $(flags)
 
 lesson: $(INSTALLED) ## the lesson, executed from start to end; it opens as a notebook, too
-	@$(BIN)/python experiments/lesson.py $(flags)
+	@$(BIN)/python -m backhand.notebook experiments/lesson.py $(flags)
 
 bench: $(INSTALLED) ## time the library against autodiff and against a raw JAX loop
 	@$(BIN)/python experiments/bench.py $(flags)
@@ -64,7 +64,7 @@ costs: $(INSTALLED) ## what each layer costs by hand and by autodiff: memory, FL
 	@$(BIN)/python experiments/costs.py $(flags)
 
 test: $(INSTALLED) ## run the tests
-	@$(BIN)/python -m pytest -n auto
+	@$(BIN)/python -m pytest -n auto --dist loadfile
 
 lint: $(INSTALLED) ## ruff: style and format
 	@$(BIN)/ruff check

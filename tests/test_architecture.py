@@ -24,6 +24,7 @@ MAY_IMPORT = {
     "summary": {"layer", "checks"},
     "gradients": {"layer", "losses"},
     "bridge": {"layer", "checks"},
+    "explanation": {"layer", "combinators", "losses", "checks"},
     "training": {"layer", "losses", "gradients", "checks"},
     "progress": set(),
     "fit": {"layer", "losses", "training", "progress", "checks"},
@@ -34,7 +35,9 @@ MAY_IMPORT = {
     "runs": {"digest", "report"},
     "timing": set(),
     "report": set(),
-    "plots": set(),
+    "resampling": set(),
+    "plots": {"report"},
+    "notebook": {"report", "runs"},
 }
 CORE = {
     "layer",
@@ -46,6 +49,7 @@ CORE = {
     "summary",
     "gradients",
     "bridge",
+    "explanation",
     "training",
     "progress",
     "fit",

@@ -24,6 +24,14 @@ def test_can_be_jitted():
         assert jax.jit(metric)(*args) == pytest.approx(metric(*args))
 
 
+@pytest.mark.parametrize("count", [41, 60])
+def test_all_right_is_exactly_one_when_jitted(count):
+    """XLA's product with 1/N would give 0.99999994 and, less a share, −5e-8."""
+    scores, labels = jnp.ones((count, 1)), jnp.ones(count, jnp.int32)
+    assert jax.jit(accuracy)(scores, labels) == 1
+    assert jax.jit(zero_one)(scores, labels) == 0
+
+
 def test_one_column_is_a_logit():
     assert accuracy(jnp.array([[2.0], [-1.0], [0.5]]), jnp.array([1, 0, 0])) == pytest.approx(2 / 3)
 

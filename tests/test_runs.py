@@ -61,6 +61,18 @@ def test_params_by_path_and_digest(run):
     assert run.receipt["params_sha256"] == sha256(arrays)
 
 
+def test_arrays_go_back_into_their_tree():
+    tree = ((Linear(np.ones((2, 3)), np.zeros(3)), ()), {"scale": np.array(2.0)})
+    arrays = runs.named_arrays({7: tree})
+    assert "7.0.0.w" in arrays
+    back = runs.arrays_as(tree, arrays, "7.")
+    assert isinstance(back[0][0], Linear)
+    assert back[0][0].w is arrays["7.0.0.w"]
+    assert back[1]["scale"] == 2
+    with pytest.raises(KeyError, match=r"8\.0\.0\.w"):
+        runs.arrays_as(tree, arrays, "8.")
+
+
 def test_writing_is_whole_or_not_at_all(run, monkeypatch):
     run.write("a.txt", "first")
     monkeypatch.setattr("os.fsync", lambda fd: (_ for _ in ()).throw(OSError("disk full")))

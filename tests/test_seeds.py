@@ -6,6 +6,7 @@ import pytest
 
 import backhand as bh
 from backhand.perceptrons import perceptron
+from backhand.progress import Progress
 from backhand.seeds import fit_seeds, init_seeds
 
 NET, LOSS, ADAM = perceptron((6,), 3), bh.softmax_cross_entropy, optax.adam(0.01)
@@ -50,12 +51,30 @@ def test_each_seed_trains_as_it_would_alone():
 def test_pieces_make_no_difference(chunks):
     whole, history = train(chunks=1)
     seen = []
-    states, pieced = train(chunks=chunks, on_chunk=lambda done, states: seen.append(done))
+    lengths = []
+
+    def on_chunk(done, states, piece):
+        seen.append(done)
+        lengths.append(len(piece["train"]["loss"]) if piece else 0)
+
+    states, pieced = train(chunks=chunks, on_chunk=on_chunk)
+    assert np.cumsum(lengths).tolist() == seen
     assert seen[0] == 0
     assert seen[-1] == 7
     assert len(seen) - 1 == min(chunks, 7)
     jax.tree.map(np.testing.assert_array_equal, whole.params, states.params)
     jax.tree.map(np.testing.assert_array_equal, history, pieced)
+
+
+def test_one_progress_for_several_trainings():
+    class Told(Progress):
+        def show(self, epoch, scores):
+            told.append((epoch, sorted(scores)))
+
+    told = []
+    train(chunks=2, progress=Told(7, parts=2))
+    names = ["train accuracy", "train loss", "validation accuracy", "validation loss"]
+    assert told == [(4, names), (7, names)]
 
 
 def test_the_states_can_be_used_again():

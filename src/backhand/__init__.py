@@ -2,6 +2,7 @@
 
 from backhand.bridge import as_custom_vjp
 from backhand.combinators import parallel, residual, serial
+from backhand.explanation import explain
 from backhand.fit import fit
 from backhand.gradients import autodiff, manual
 from backhand.layer import Layer, deterministic
@@ -57,6 +58,7 @@ __all__ = [
     "dropout",
     "elu",
     "evaluate",
+    "explain",
     "fit",
     "gelu",
     "glorot",

@@ -6,28 +6,52 @@ from collections.abc import Mapping
 
 
 class Progress:
-    """One line on a terminal, on stderr, rewritten as work goes on; nothing at all elsewhere."""
+    """One line on a terminal, on stderr, rewritten as work goes on; nothing at all elsewhere.
 
-    def __init__(self, epochs: int, label: str = "") -> None:
-        """Start the clock; `label` says what is being trained, where several things are."""
+    The work is one training of so many epochs, or `parts` of them, one after the other, each begun by
+    `begin`; the time left is that for all.
+    """
+
+    def __init__(self, epochs: int, label: str = "", parts: int = 1, unit: str = "epoch") -> None:
+        """Start the clock; `label` says what is being trained, where several things are, and `unit` what is counted."""
         self.epochs = epochs
+        self.unit = unit
         self.label = f"{label}  " if label else ""
-        self.start = time.monotonic()
+        self.parts, self.part = parts, 0
+        self.start = self.part_start = time.monotonic()
+        self.first: tuple[int, float] | None = None  # the first epoch shown of this part, and when
         self.shown = sys.stderr.isatty()
+
+    def begin(self, part: int, label: str) -> None:
+        """Say that part number `part`, from 0, starts now, and what it trains."""
+        self.part, self.label = part, f"{part + 1}/{self.parts} {label}  "
+        self.part_start, self.first = time.monotonic(), None
+        self._write(f"{self.label}compiling")
 
     def show(self, epoch: int, scores: Mapping[str, float]) -> None:
         """Say that `epoch` is done, with these scores, and how long the rest will take."""
-        if not self.shown:
-            return
-        left = (time.monotonic() - self.start) / epoch * (self.epochs - epoch)
         figures = "  ".join(f"{name} {score:.4f}" for name, score in scores.items())
-        line = f"{self.label}epoch {epoch}/{self.epochs}  {figures}  {left:.0f} s left"
-        # ESC[K clears what a longer line left; auto-wrap is off between ESC[?7l and ESC[?7h, so one line stays one.
-        sys.stderr.write(f"\r\x1b[K\x1b[?7l{line}\x1b[?7h")
-        sys.stderr.flush()
+        left = self._left(epoch, time.monotonic())
+        self._write(f"{self.label}{self.unit} {epoch}/{self.epochs}  {figures}{left}")
 
     def clear(self) -> None:
         """Take the line away."""
         if self.shown:
             sys.stderr.write("\r\x1b[K")
+            sys.stderr.flush()
+
+    def _left(self, epoch: int, now: float) -> str:
+        """How long the rest of this part will take, and the parts to come, if they are like those before."""
+        if self.first is None:
+            self.first = epoch, now  # these epochs came with compiling, and say little of the others
+            return ""
+        pace = (now - self.first[1]) / (epoch - self.first[0])
+        rest = pace * (self.epochs - epoch)
+        mean = (self.part_start - self.start) / self.part if self.part else now - self.start + rest
+        return f"  {rest + mean * (self.parts - self.part - 1):.0f} s left"
+
+    def _write(self, line: str) -> None:
+        # ESC[K clears what a longer line left; auto-wrap is off between ESC[?7l and ESC[?7h, so one line stays one.
+        if self.shown:
+            sys.stderr.write(f"\r\x1b[K\x1b[?7l{line}\x1b[?7h")
             sys.stderr.flush()

@@ -123,7 +123,7 @@ class Run:
 
     def save_arrays(self, name: str, arrays: Mapping[str, np.ndarray]) -> Path:
         """Write named arrays to a safetensors file of the run."""
-        contiguous = {key: np.ascontiguousarray(a) for key, a in arrays.items()}
+        contiguous = {key: np.asarray(a, order="C") for key, a in arrays.items()}  # a scalar stays one
         return self.write(name, safetensors.numpy.save(contiguous))
 
     def arrays(self, name: str) -> dict[str, np.ndarray]:
@@ -149,11 +149,11 @@ class Run:
 
         return [(key.replace("_", " "), words(value)) for key, value in self.receipt.items()]
 
-    def again(self) -> list[str]:
-        """A report's last pieces: the command that repeats the run, and what it ran on."""
+    def again(self, line: str | None = None) -> list[str]:
+        """A report's last pieces: the command that repeats the run, a make command unless given; what it ran on."""
         return [
             report.heading("Again"),
-            report.code(command(self.receipt["experiment"], self.config)),
+            report.code(line or command(self.receipt["experiment"], self.config)),
             report.details("Versions, device and digests", report.table(["what", "which"], self.facts())),
         ]
 
@@ -169,6 +169,15 @@ def named_arrays(tree: Any) -> dict[str, np.ndarray]:
     """A tree's arrays by their path in it: {"0.w": …, "0.b": …} for serial(linear(…))."""
     leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
     return {jax.tree_util.keystr(path, simple=True, separator="."): np.asarray(leaf) for path, leaf in leaves}
+
+
+def arrays_as(tree: Any, arrays: Mapping[str, np.ndarray], prefix: str = "") -> Any:
+    """The reverse of `named_arrays`: a tree like this one, of the arrays that bear its paths after `prefix`."""
+
+    def array(path: Any, _: Any) -> np.ndarray:
+        return arrays[prefix + jax.tree_util.keystr(path, simple=True, separator=".")]
+
+    return jax.tree_util.tree_map_with_path(array, tree)
 
 
 def command(name: str, config: ExperimentConfig) -> str:
@@ -188,15 +197,21 @@ def command(name: str, config: ExperimentConfig) -> str:
     return " ".join([f"make {name}", *(f'{field.upper()}="{value}"' for field, value in words.items())])
 
 
-def main(config_type: type[Config], experiment: Callable[[Config, Run], None], description: str) -> None:
+def main(
+    config_type: type[Config],
+    experiment: Callable[[Config, Run], None],
+    description: str,
+    prog: str | None = None,
+) -> None:
     """An experiment's command line: flags to config, a run folder, the experiment, the receipt.
 
     A config that makes no sense, or a folder that can't be written, ends it with a message and status 2
-    before anything has run, and leaves no folder; Ctrl-C with status 130, after saying what was kept.
+    before anything has run, and leaves no folder; Ctrl-C with status 130, after saying what was kept. `prog`
+    is how it is called, where that is not `python FILE`.
     """
     name = Path(sys.argv[0]).stem
     args = [word for argument in sys.argv[1:] for word in _words(argument)]
-    config = tyro.cli(config_type, args=args, prog=f"python {sys.argv[0]}", description=description)
+    config = tyro.cli(config_type, args=args, prog=prog or f"python {sys.argv[0]}", description=description)
     try:
         run = Run.start(name, config)
     except OSError as error:

@@ -46,7 +46,8 @@ def fit_seeds(
     batch_size: int,
     metrics: Sequence[Metric] = (),
     label: str = "",
-    on_chunk: Callable[[int, TrainState], None] | None = None,
+    progress: Progress | None = None,
+    on_chunk: Callable[[int, TrainState, SeedHistory], None] | None = None,
     chunks: int = 50,
 ) -> tuple[TrainState, SeedHistory]:
     """Train all seeds for a number of epochs; return their last states and their history.
@@ -60,7 +61,9 @@ def fit_seeds(
       epochs, batch_size: as in `fit`; each seed shuffles in its own order.
       metrics: what to score beside the loss, such as `[accuracy]`.
       label: what is being trained, for the progress line.
-      on_chunk: called with the number of epochs done (0 at first) and the states then, about `chunks` times.
+      progress: that line, where it is one for several trainings.
+      on_chunk: called with the number of epochs done (0 at first), the states then, and the history since the
+        last call (at first {}), about `chunks` times: what an interruption should not lose is saved here.
       chunks: in about how many pieces to train; between them there is progress, and Ctrl-C is heard.
 
     Returns:
@@ -91,10 +94,10 @@ def fit_seeds(
     splits = jax.device_put({name: tuple(split) for name, split in splits.items()})
     size = -(-epochs // chunks)
     pieces: list[Any] = []
-    progress = Progress(epochs, label)
+    progress = progress or Progress(epochs, label)
     try:
         if on_chunk is not None:
-            on_chunk(0, states)
+            on_chunk(0, states, {})
         for done in range(0, epochs, size):
             states, piece = advance(states, splits, min(size, epochs - done))
             pieces.append(jax.tree.map(np.asarray, piece))
@@ -108,7 +111,7 @@ def fit_seeds(
                 },
             )
             if on_chunk is not None:
-                on_chunk(done, states)
+                on_chunk(done, states, pieces[-1])
     finally:
         progress.clear()
     return states, jax.tree.map(lambda *parts: np.concatenate(parts), *pieces)

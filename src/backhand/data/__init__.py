@@ -1,7 +1,31 @@
 """Data: what a dataset is, and where to get one."""
 
+from backhand.data.curves import gaussians, line, plane, sine, step
 from backhand.data.dataset import Dataset, Split
+from backhand.data.diabetes import diabetes
 from backhand.data.digits import digits
 from backhand.data.images import tfds
+from backhand.data.planar import blobs, circle, gauss, lesson, moons, spiral, spirals, xor
+from backhand.data.points import read_points
 
-__all__ = ["Dataset", "Split", "digits", "tfds"]
+__all__ = [
+    "Dataset",
+    "Split",
+    "blobs",
+    "circle",
+    "diabetes",
+    "digits",
+    "gauss",
+    "gaussians",
+    "lesson",
+    "line",
+    "moons",
+    "plane",
+    "read_points",
+    "sine",
+    "spiral",
+    "spirals",
+    "step",
+    "tfds",
+    "xor",
+]

@@ -26,12 +26,14 @@ class Dataset:
       splits: by name, in order, such as train, validation, test.
       class_names: what the labels 0, 1, … mean; empty where the targets are not labels.
       image_shape: (height, width), where a row of x is a picture.
+      feature_names: what the columns of x are called; empty where they have no names.
     """
 
     name: str
     splits: Mapping[str, Split]
     class_names: tuple[str, ...] = ()
     image_shape: tuple[int, int] | None = None
+    feature_names: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         splits = {}

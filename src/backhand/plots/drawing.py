@@ -9,6 +9,8 @@ from cycler import cycler
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from backhand import report
+
 
 class Drawing(NamedTuple):
     """One picture: two SVG texts, and what they show in words."""
@@ -16,6 +18,13 @@ class Drawing(NamedTuple):
     light: str
     dark: str
     alt: str
+
+    def __repr__(self) -> str:
+        return self.alt
+
+    def _repr_html_(self) -> str:
+        """In a notebook the drawing shows itself."""
+        return report.figure(*self)
 
 
 BASE = {

@@ -11,7 +11,7 @@ from backhand.plots.drawing import Drawing, draw
 def weight_pictures(w: np.ndarray, image_shape: tuple[int, int], title: str, most: int = 32) -> Drawing:
     """The first columns of w (pixels, units) as pictures: what each unit looks for. All share one scale."""
     pictures = w[:, :most].T.reshape(-1, *image_shape)
-    sheet = _contact_sheet(pictures, columns=8 if len(pictures) > 10 else 5)
+    sheet = contact_sheet(pictures, columns=8 if len(pictures) > 10 else 5)
     limit = float(np.nan_to_num(np.abs(pictures)).max())  # a net that diverged has its picture too
 
     def panel(axes: Axes) -> None:
@@ -89,12 +89,12 @@ def _largest(counts: np.ndarray, most: int) -> list[tuple[int, int]]:
     ]
 
 
-def _contact_sheet(pictures: np.ndarray, columns: int) -> np.ndarray:
-    """Pictures (count, height, width) laid out in rows, a blank pixel between them."""
+def contact_sheet(pictures: np.ndarray, columns: int, gap: int = 1) -> np.ndarray:
+    """Pictures (count, height, width) laid out in rows, NaN between them, `gap` pixels wide."""
     count, height, width = pictures.shape
     rows = -(-count // columns)
-    sheet = np.full((rows * (height + 1) - 1, columns * (width + 1) - 1), np.nan)
+    sheet = np.full((rows * (height + gap) - gap, columns * (width + gap) - gap), np.nan)
     for i, picture in enumerate(pictures):
-        top, left = i // columns * (height + 1), i % columns * (width + 1)
+        top, left = i // columns * (height + gap), i % columns * (width + gap)
         sheet[top : top + height, left : left + width] = picture
     return sheet
