@@ -58,6 +58,11 @@ class Config:
         if len(self.hidden) > WIDEST:
             raise ValueError(f"config: hidden should be at most {WIDEST} layers, got {len(self.hidden)}")
         positive_number("config", "learning_rate", self.learning_rate)
+        if not 1e-6 <= self.learning_rate <= 1e6:
+            raise ValueError(
+                f"config: learning_rate should be from 1e-6 to 1e6, a step whose effect can be seen, got "
+                f"{self.learning_rate}"
+            )
         positive_integer("config", "seed", self.seed, least=0)
         if self.seed >= 2**32:
             raise ValueError(f"config: seed should be below 2**32, got {self.seed}")
@@ -237,6 +242,10 @@ def the_graph(run: runs.Run, nodes: list[dict[str, Any]], net: str, examples: in
         "and from what was kept there; nothing further on is asked again, so one way back is enough for all "
         "of them.",
         "The labels y get no gradient: they are what was so, and not ours to change.",
+        "In the formulas two matrices side by side are multiplied as matrices, and ᵀ swaps a matrix's rows and "
+        "columns; ⊙ multiplies entry by entry, as quotients and squares are taken. Σₙ is a sum over the "
+        f"N = {examples} examples, Σₖ one along a row. y(n) is the label of example n, and row n of the one-hot Y is "
+        "1 at that class, else 0.",
     ]
     drawing = plots.computational_graph(boxes, f"The net {net}")
     words = "\n".join(map(report.paragraph, reading))
@@ -416,8 +425,8 @@ def apart_and_together(
         ),
         report.paragraph(
             "Together they are safer, too. An entry of dp is the larger the smaller p is: here the least "
-            f"probable true class has p = {number(true.min())}, and the largest entry of dp is "
-            f"{number(np.abs(dp).max())}. No entry of (p − Y)/N is larger than 1/N = {number(1 / count)}; "
+            f"probable true class has p = {number(true.min())}, and the largest entry of dp in size is "
+            f"{number(np.abs(dp).max())}. No entry of (p − Y)/N is larger in size than 1/N = {number(1 / count)}; "
             f"here the largest is {number(np.abs(fused).max())}. And at scores of "
             f"{' and '.join(map(number, off['z']))}, where the first class is the true one, p is 0 to "
             "the last digit: apart, the scores get the gradient "
@@ -500,9 +509,13 @@ def nudging(nodes: list[dict[str, Any]], results: dict[str, Any]) -> list[str]:
         ),
         report.table(["ε", "slope of L", "difference"], rows),
         report.paragraph(
-            f"It comes nearest with ε = {number(results['nudges'][best]['by'])}: a larger nudge sees the "
-            "slope change, and a smaller one subtracts two losses that agree in all but their last digits. "
-            f"For all {results['parameters']} parameters this takes {2 * results['parameters']} losses, "
+            (
+                f"It comes nearest with ε = {number(results['nudges'][best]['by'])}: a larger nudge sees the "
+                "slope change, and a smaller one subtracts two losses that agree in all but their last digits. "
+                if any(errors)
+                else "No nudge differs from it: around here L does not depend on this weight at all. "
+            )
+            + f"For all {results['parameters']} parameters this takes {2 * results['parameters']} losses, "
             "where back-propagation took one way forward and one back."
         ),
     ]

@@ -394,7 +394,7 @@ plots.draw(
 #
 # Our loss is a mean over N examples, and so is its gradient. The mean over some of them, a *minibatch*, is an
 # estimate of it that costs less. Drawn from a random permutation, the minibatches of a pass over the data (an
-# *epoch*) average to the whole: each is wrong, in all directions alike.
+# *epoch*) average to the whole: each is off, and their errors cancel.
 
 # %%
 line, line_params = bh.linear(2), bh.linear(2).init(KEY, train_x)

@@ -274,10 +274,12 @@ def write_report(config: Config, run: runs.Run, samples: data.Dataset) -> Path:
             f"Mean squared errors after {config.epochs} epochs, ± the standard error of the mean over "
             f"{config.resamples} training sets, each drawn anew with y = sin 2x + noise of sd {config.noise:g}, x "
             f"uniform from −π to π. Each has first weights of its own, and {config.held_out} validation and "
-            f"{config.held_out} test points. No net can be expected below the noise, {config.noise**2:.3g}. A net "
-            "underfits, or overfits, where its validation loss is above the best net's at that size by more than two "
-            "standard errors, over pairs trained on the same points, and its training loss is higher, or lower, than "
-            "that net's; else it fits. Saved is by how much lower the test loss is after the epoch of the lowest "
+            f"{config.held_out} test points. An epoch is a pass over {max(config.sizes)} rows at every size: a "
+            "smaller sample is repeated until it fills as many, so that all nets take the same number of steps. "
+            f"On new points no net can be expected below the noise, {config.noise**2:.3g}. A net underfits, or "
+            "overfits, where its validation loss is above the best net's at that size by more than two standard "
+            "errors, over pairs trained on the same points, and its training loss is higher, or lower, than that "
+            "net's; else it fits. Saved is by how much lower the test loss is after the epoch of the lowest "
             "validation loss than after the last."
         ),
     ]
@@ -339,9 +341,10 @@ def figures(config: Config, run: runs.Run, samples: data.Dataset, cells: list[Ce
         report.paragraph(
             "The error expected of a net trained on a sample is E(ŷ − y)² = (Eŷ − f)² + Var ŷ + σ²: bias², by how "
             "much the mean of all fits misses the true curve f; variance, by how much fits to different samples "
-            f"differ; and noise. Here E is the mean over {config.resamples} samples, and the squares are means over x. "
-            "Error bars are the jackknife's standard errors. Bias² is less what the scatter of the mean adds to it, so "
-            "a small one can come out below 0."
+            f"differ; and noise. Here E is the mean over {config.resamples} samples, each with first weights of "
+            "its own, and the squares are means over x. Error bars are the jackknife's standard errors; a change "
+            "from net to net is judged as if the errors of the two were independent. Bias² is less what the "
+            "scatter of the mean adds to it, so a small one can come out below 0."
         ),
         report.paragraph(bias_variance_in_words(cells)),
         report.figures(*terms),
@@ -477,7 +480,7 @@ def turning_in_words(cells: Sequence[Cell], epochs: int) -> str:
         said.append(
             f"With {size} points {cell['net']}, the largest net, has its lowest validation loss after epoch {turn:.0f} "
             f"± {sd:.0f} of {epochs} (mean ± sd over {len(cell['turn'])} nets); going on to the end "
-            f"{trend(cost, 'lowers', 'raises')} its test loss (by {cost})."
+            f"{trend(cost, 'lowers', 'raises')} its test loss (a change of {cost})."
         )
     return " ".join(said)
 
@@ -541,11 +544,14 @@ def sum_in_words(cells: Sequence[Cell]) -> str:
     """Whether bias², variance and noise make up the test loss."""
     rests = [(mean(cell["rest"]), cell) for cell in cells if converged(cell)]
     apart = sum(rest.clear for rest, _ in rests)
+    # How often Student's t, of as many degrees of freedom as such a mean has, is beyond ±2.
+    freedom = len(rests[0][1]["rest"]) - 1
+    chance = float(jax.scipy.special.betainc(freedom / 2, 0.5, freedom / (freedom + 4)))
     worst, cell = max(rests, key=lambda pair: abs(pair[0].value))
     total = sum(Estimate(*cell[term]).value for term in TERMS) + cell["noise"]
     return (
         f"Their sum can be compared with the loss on noisy test points, measured apart. In {apart} of {len(rests)} "
-        f"cases the two differ by more than two standard errors; by chance about {0.05 * len(rests):.1g} would. They "
+        f"cases the two differ by more than two standard errors; by chance about {chance * len(rests):.2g} would. They "
         f"are furthest apart with {cell['net']} on {cell['points']} points: a sum of {total:.3f}, a test loss of "
         f"{np.mean(cell['test']):.3f}, a difference of {worst}."
     )

@@ -54,6 +54,7 @@ def test_a_failing_cell_is_named_and_the_page_so_far_kept(failed):
     assert json.loads((folder / "receipt.json").read_text())["outcome"] == "failed"
     html = (folder / "report.html").read_text()
     assert "ZeroDivisionError" in html
+    assert "Stopped" not in html  # the last cell is there, with its error
     assert html.index("The first") < html.index("The second") < html.index("ZeroDivisionError")
 
 
@@ -101,7 +102,9 @@ def test_interrupted_it_keeps_the_page_so_far(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(notebook, "execute", interrupted)
     with pytest.raises(KeyboardInterrupt):
         notebook.run(config, run)
-    assert "The first" in (run.folder / "report.html").read_text()
+    html = (run.folder / "report.html").read_text()
+    assert "The first" in html
+    assert "Stopped: 0 of 3 cells were run." in html
     assert capsys.readouterr().out.startswith("report  ")
 
 

@@ -12,6 +12,7 @@ def test_mean_and_its_standard_error():
 
 
 def test_clear_is_two_standard_errors_from_0():
+    assert str(Estimate(-0.21, 0.1)) == "−0.210 ± 0.100"
     assert Estimate(-0.21, 0.1).clear
     assert not Estimate(0.19, 0.1).clear
     assert not Estimate(np.nan, np.nan).clear

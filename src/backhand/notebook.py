@@ -198,9 +198,12 @@ def page(notebook: NotebookNode, *ending: str) -> str:
     if title:
         body = body.replace(title[0], "", 1)
     sections = re.findall(r'<h2 id="([^"]+)">(.*?)</h2>', body)
+    cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    run = sum(cell.execution_count is not None for cell in cells)
     contents = "".join(f'<li><a href="#{anchor}">{section}</a></li>' for anchor, section in sections)
     return report.page(
         unescape(re.sub("<[^>]+>", "", title[1])) if title else "Notebook",
+        report.paragraph(f"Stopped: {run} of {len(cells)} cells were run.") if run < len(cells) else "",
         f"<nav><ol>{contents}</ol></nav>" if contents else "",
         body,
         *ending,

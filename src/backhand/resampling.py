@@ -12,7 +12,7 @@ class Estimate(NamedTuple):
     error: float
 
     def __str__(self) -> str:
-        return f"{self.value:.3f} ± {self.error:.3f}"
+        return f"{self.value:.3f} ± {self.error:.3f}".replace("-", "−")
 
     @property
     def clear(self) -> bool:

@@ -126,6 +126,28 @@ def test_the_table_fits_a_terminal_and_is_on_the_page(lesson):
     assert escape(table) in page(lesson)
 
 
+def test_nudging_a_dead_unit():
+    """All slopes are 0, and none of them is the nearest."""
+    nodes = [{"name": "w", "kind": "parameter"}]
+    results = {"dw": 0.0, "parameters": 3, "nudges": [{"by": by, "slope": 0.0} for by in explain.NUDGES]}
+    html = "".join(explain.nudging(nodes, results))
+    assert "No nudge differs from it" in html
+    assert "nearest" not in html
+
+
+def test_the_page_explains_its_signs(lesson):
+    reading = page(lesson).partition("<h2>Forward")[0]
+    for sign in (
+        "ᵀ swaps",
+        "⊙ multiplies entry by entry",
+        "Σₙ is a sum over the N = 4",
+        "Σₖ",
+        "y(n) is",
+        "one-hot Y",
+    ):
+        assert sign in reading
+
+
 def test_a_single_layer(tmp_path):
     run = carry_out(explain.Config(hidden=(), inputs=3, classes=2, examples=1, out=tmp_path))
     assert [node["name"] for node in run.read_json("nodes.json")] == ["x", "w", "b", "z", "p", "L"]
@@ -165,6 +187,8 @@ def test_matrices_for_a_reader(a, cells):
         ("inputs", 9, "inputs should be at most 8"),
         ("examples", 0, "examples should be at least 1, got 0"),
         ("learning_rate", 0.0, "learning_rate should be above 0"),
+        ("learning_rate", 1e-300, "learning_rate should be from 1e-6 to 1e6"),
+        ("learning_rate", 1e300, "learning_rate should be from 1e-6 to 1e6"),
         ("seed", -1, "seed should be at least 0"),
         ("seed", 2**32, "seed should be below"),
     ],

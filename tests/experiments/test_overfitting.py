@@ -156,7 +156,7 @@ def test_words_for_the_textbook():
     assert "1-1-1 underfits, by 0.410 ± 0.000; no net overfits." in said
     turning = overfitting.turning_in_words(TEXTBOOK, 300)
     assert "after epoch 50 ± 1 of 300 (mean ± sd over 3 nets)" in turning
-    assert "going on to the end raises its test loss (by 0.300 ± 0.006)" in turning
+    assert "going on to the end raises its test loss (a change of 0.300 ± 0.006)" in turning
     stopping = overfitting.stopping_in_words(TEXTBOOK)
     assert "in 2 of 6 cases, and largest with 1-64-1 on 20 points: 0.300 ± 0.006, 38% of" in stopping
     assert "in none is it a clear loss" in stopping
@@ -189,6 +189,7 @@ def test_words_where_there_is_nothing_to_compare():
 def test_words_for_the_sum():
     said = overfitting.sum_in_words(TEXTBOOK)
     assert "In 0 of 6 cases" in said
+    assert "by chance about 1.1 would" in said  # 6 times P(|t| > 2) of 2 degrees of freedom, 0.1835
     assert "a sum of 0.850" in said  # 0.5 + 0.1 + 0.25, of the first
     apart = [c | {"rest": [0.2, 0.21, 0.22]} for c in TEXTBOOK[:1]]
     assert "In 1 of 1 cases" in overfitting.sum_in_words(apart)

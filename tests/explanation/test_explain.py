@@ -219,6 +219,41 @@ def test_a_layer_and_a_loss_of_ones_own():
     assert max(map(len, str(explanation).splitlines())) <= 100
 
 
+@pytest.mark.parametrize("called", ["x", "y", "dy", "arg"])
+def test_a_parameter_called_as_the_rules_call_something(called):
+    def forward(params, x):
+        return jnp.broadcast_to(params[called], x.shape) * x, x
+
+    def backward(params, x, dy):
+        return {called: (x * dy).sum(0)}, jnp.broadcast_to(params[called], x.shape) * dy
+
+    own = bh.deterministic(
+        lambda key, x: {called: jnp.full(x.shape[1:], 2, x.dtype)}, forward, backward, name="own"
+    )
+    explanation = explained(own, bh.softmax_cross_entropy, y=Y % 2)
+    shown = "θ" if called in "xy" else called
+    assert [node.name for node in explanation.nodes] == ["x", shown, "v", "L"]
+    assert explanation["v"].formula == f"v = own(x, {shown})"
+    assert explanation["v"].inputs == ("x", shown)
+    assert explanation[shown].shares[0].words.startswith(f"J the Jacobian of v by {shown}:")
+    np.testing.assert_array_equal(explanation[shown].value, [2, 2])
+    assert explanation.ok
+
+
+def test_the_gradient_is_not_said_to_point_downhill():
+    """2 (ŷ − y)/N points away from the target."""
+    explanation = explained(bh.linear(2), bh.squared_error, y=X)
+    assert "twice the error" in explanation["z"].chain_in_words
+
+
+def test_no_values_to_show_inside_jit():
+    params = LESSON.init(jax.random.key(1), X)
+    with pytest.raises(
+        TypeError, match=r"explain: params, x, y and key .* a tracer; call explain outside jax.jit"
+    ):
+        jax.jit(lambda params: bh.explain(LESSON, bh.cross_entropy, params, X, Y).difference)(params)
+
+
 def test_no_layers_and_one_layer_and_float32():
     assert [node.name for node in explained(bh.serial(), bh.softmax_cross_entropy, y=Y % 2).nodes] == [
         "x",

@@ -58,6 +58,35 @@ def test_letters_are_large_and_lie_within_the_picture(nodes):
         assert 0 <= float(y) <= height
 
 
+def stack(blocks):
+    """Residual blocks one after another, s = s + f(s)."""
+    nodes = [GraphNode("s0", (), False, "x", "4×2", LONG)]
+    for i in range(blocks):
+        nodes.append(GraphNode(f"h{i}", (f"s{i}",), False, f"h{i} = f(s{i})", "4×2", LONG))
+        nodes.append(GraphNode(f"s{i + 1}", (f"s{i}", f"h{i}"), False, f"s{i + 1}", "4×2", LONG))
+    return nodes
+
+
+def fan(branches):
+    """Branches of one value, summed."""
+    ends = [GraphNode(f"h{i}", ("x",), False, f"h{i} = f(x)", "4×2", LONG) for i in range(branches)]
+    return [
+        GraphNode("x", (), False, "x", "4×2", LONG),
+        *ends,
+        GraphNode("s", tuple(node.name for node in ends), False, "s", "4×2"),
+    ]
+
+
+def test_many_ways_around():
+    """Two lanes are enough for edges one below another; what needs many gets a wider picture."""
+
+    def width(nodes):
+        return float(re.findall(r'viewBox="0 0 ([\d.]+)', plots.computational_graph(nodes, "t").light)[0])
+
+    assert width(stack(12)) == pytest.approx(4.4 * 72)
+    assert width(fan(9)) > 4.4 * 72
+
+
 def test_an_edge_that_is_no_neighbours_goes_around():
     """x goes into h, and around it into s: two ways forward and two back."""
     arrows = re.findall(r'<g id="patch_\d+">', plots.computational_graph(AROUND, "t").light)

@@ -33,11 +33,12 @@ def explain(
       end in. Any other combinator counts as one layer. A value's gradient is what was handed to the
       backward of the layer that made it; where the value was copied to several places, that is the sum
       of what they sent back. In float64, right gradients agree with autodiff's to 1e-12. (A forward that is
-      itself a `jax.custom_vjp` is compared with its own rule.)
+      itself a `jax.custom_vjp` is compared with its own rule. At a kink the two may take different sides:
+      where a prediction is exactly its target, absolute_error's derivative is 0 by hand, and 1/N by JAX.)
 
     Raises TypeError or ValueError where net is not a Layer, loss not a Loss, x or y not what they take, params
     not the net's, key not a typed key, a layer's output not an array, or a backward's dparams not of the
-    structure of its params.
+    structure of its params; and TypeError inside jax.jit, jax.grad or jax.vmap, where there are no values to show.
     """
     _check(net, loss, params, x, y, key)
     key = jax.random.key(0) if key is None else key
@@ -155,6 +156,8 @@ def _places(traced: Trace) -> list[Place]:
             )
         paths, _ = jax.tree_util.tree_flatten_with_path(passed.params)
         leaves = tuple(jax.tree_util.keystr(path, simple=True, separator=".") for path, _ in paths)
+        # A dot before it keeps a parameter apart from what a rule calls by that name.
+        leaves = tuple(f".{leaf}" if leaf in {"x", "y", "dy", "arg"} else leaf for leaf in leaves)
         rule = rules.SUM if step.is_sum else rules.layer_rule(step.layer, leaves)
         found.append((step, passed, rule, leaves))
         letters += [*map(_letter, leaves), rule.letter]
@@ -209,6 +212,11 @@ def _kept(residuals: list[Residual], rule: rules.Rule, names: dict[str, str]) ->
 
 def _check(net: Any, loss: Any, params: Any, x: Any, y: Any, key: Any) -> None:
     checks.layers("explain", [net])
+    if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves((params, x, y, key))):
+        raise TypeError(
+            "explain: params, x, y and key should be arrays with values to show, got a tracer; call explain "
+            "outside jax.jit, jax.grad and jax.vmap"
+        )
     if not isinstance(loss, Loss):
         raise TypeError(f"explain: loss should be a Loss such as softmax_cross_entropy, got {loss!r}")
     checks.examples("x", x, "explain")

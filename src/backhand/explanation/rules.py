@@ -166,14 +166,20 @@ LOSSES = {
         ),
         {
             "x": Words(
-                "2 ({x} − y) / N", "towards the target, the harder the farther; 1/N is the mean's share"
+                "2 ({x} − y) / N",
+                "twice the error, so the farther off, the stronger; 1/N is the mean's share",
             )
         },
         keeps=("{x} − y",),
     ),
     "absolute_error": Rule(
         Words("1/N Σₙ ‖{x} − y‖₁", "each example's absolute errors, averaged over the batch"),
-        {"x": Words("sign({x} − y) / N", "every error pulls alike, large or small; 1/N is the mean's share")},
+        {
+            "x": Words(
+                "sign({x} − y) / N",
+                "the error's sign: all count alike, large or small; 1/N is the mean's share",
+            )
+        },
         keeps=("sign({x} − y)",),
     ),
     "huber": Rule(

@@ -15,7 +15,11 @@ from matplotlib.path import Path
 from backhand.plots.drawing import Drawing, draw_figure
 
 # Everything is in inches, and y grows downwards.
-WIDTH, LINE, PAD = 4.4, 0.165, 0.09  # of the picture, of a line of text, between a box and its text
+WIDTH, LINE, PAD = (
+    4.4,
+    0.165,
+    0.09,
+)  # of the picture with three lanes at most, of a line of text, between a box and its text
 LEFT, SIDE, SPINE = (
     0.06,
     1.42,
@@ -75,14 +79,17 @@ def computational_graph(nodes: Sequence[GraphNode], title: str) -> Drawing:
         for name in dict.fromkeys(node.inputs)
         if name in order and order[name] != order[node.name] - 1
     ]
-    right = WIDTH - LEFT - LANE * len(around)
+    lanes = _lanes([(order[source], order[target]) for source, target in around])
+    count = max(lanes, default=-1) + 1
+    full = WIDTH + LANE * max(count - 3, 0)
+    right = full - LEFT - LANE * count
     boxes = _places(spine, beside, right)
     height = max(box.bottom for box in boxes.values()) + 0.08
 
     def paint(figure: Figure) -> None:
         figure.set_layout_engine("none")
         axes = figure.add_axes((0, 0, 1, 1))
-        axes.set(xlim=(0, WIDTH), ylim=(height, 0))
+        axes.set(xlim=(0, full), ylim=(height, 0))
         axes.axis("off")
         _legend(axes, title)
         for node in nodes:
@@ -92,13 +99,22 @@ def computational_graph(nodes: Sequence[GraphNode], title: str) -> Drawing:
                 _across(axes, boxes[side.name], boxes[node.name], back=bool(side.chain))
             if above is not None:
                 _between(axes, above, boxes[above.name], boxes[node.name], linked=above.name in node.inputs)
-        for lane, (source, target) in enumerate(around):
+        for lane, (source, target) in zip(lanes, around, strict=True):
             _around(axes, boxes[source], boxes[target], right + LANE * (lane + 0.7))
 
     forward = "; ".join(f"{node.formula} ({node.value})" for node in nodes)
     backward = "; ".join(f"{node.chain} ({node.gradient})" for node in reversed(nodes) if node.chain)
     alt = f"Computational graph. {title}. Forward, top to bottom: {forward}. Backward, bottom to top: {backward}."
-    return draw_figure(paint, alt, WIDTH, height)
+    return draw_figure(paint, alt, full, height)
+
+
+def _lanes(spans: Sequence[tuple[int, int]]) -> list[int]:
+    """For edges from one place to another further down, the innermost lane that no edge before has there."""
+    lanes: list[int] = []
+    for first, last in spans:
+        taken = {lane for lane, (a, b) in zip(lanes, spans, strict=False) if a <= last and first <= b}
+        lanes.append(next(lane for lane in range(len(spans)) if lane not in taken))
+    return lanes
 
 
 def colours() -> tuple[str, str]:
