@@ -17,7 +17,6 @@ from backhand import data, plots, report, runs
 from backhand.checks import positive_float32, positive_integer, seed_in_range
 from backhand.perceptrons import OPTIMIZERS, Activation, Optimizer, perceptron, perceptron_name
 
-DATASETS = {"digits": data.digits}
 LOSSES = {"softmax_cross_entropy": bh.softmax_cross_entropy, "cross_entropy": bh.cross_entropy}
 GRADIENTS = {"manual": bh.manual, "autodiff": bh.autodiff}
 
@@ -26,8 +25,11 @@ GRADIENTS = {"manual": bh.manual, "autodiff": bh.autodiff}
 class Config:
     """What the lab trains, and how."""
 
-    dataset: Literal["digits"] = "digits"
-    """Which handwritten digits: scikit-learn's 1,797 of 8×8 pixels."""
+    dataset: str = "digits"
+    """Which pictures: digits, scikit-learn's 1,797 of 8×8 pixels; mnist, fashion_mnist or kmnist, 70,000 of 28×28
+    through TensorFlow Datasets; or another set of theirs that lies prepared as ArrayRecord."""
+    data_dir: Path | None = None
+    """Where TensorFlow Datasets' downloads/ are, or go; without it TFDS_DATA_DIR, or ~/tensorflow_datasets."""
     hidden: tuple[int, ...] = (128, 64)
     """Hidden widths. Nets of every depth up to all of them are trained: 128 64 makes 1, 2 and 3 layers."""
     activation: Activation = "relu"
@@ -62,7 +64,7 @@ class Config:
 
 def run(config: Config, run: runs.Run) -> None:
     """Train every depth, print the table, leave the report; interrupted, do so for the depths that are done."""
-    digits = DATASETS[config.dataset](config.seed)
+    digits = load(config)
     count = len(digits["train"].x)
     if config.batch_size > count:
         raise runs.RefusedError(
@@ -84,6 +86,16 @@ def run(config: Config, run: runs.Run) -> None:
             runs.print_table(header, rows, "accuracy after the last epoch")
             path = write_report(config, run, digits)
             print(f"parameters  sha256 {run.receipt['params_sha256']}\nreport      {path}")
+
+
+def load(config: Config) -> data.Dataset:
+    """The data set asked for."""
+    if config.dataset == "digits":
+        return data.digits(config.seed)
+    try:
+        return data.tfds(config.dataset, config.data_dir, config.seed)
+    except (OSError, ValueError) as error:
+        raise runs.RefusedError(error) from error
 
 
 def network(config: Config, depth: int, classes: int) -> bh.Layer:
@@ -185,11 +197,7 @@ def write_report(config: Config, run: runs.Run, digits: data.Dataset) -> Path:
         report.figures(*learning),
         report.heading("How the weights grow"),
         report.figures(*growth),
-        report.heading("What the first layer looks for"),
-        report.paragraph(
-            "Each picture is one unit's weights: ink on red pixels speaks for it, on blue ones against."
-        ),
-        report.figures(*first_layers(run, results, digits)),
+        *first_layers(run, results, digits),
         report.heading("What goes wrong"),
         report.paragraph(
             f"The net with the best validation accuracy, {name(best['layers'])}, on the test digits:"
@@ -238,16 +246,23 @@ def curves(run: runs.Run, results: list[dict[str, Any]]) -> tuple[list[str], lis
 
 
 def first_layers(run: runs.Run, results: list[dict[str, Any]], digits: data.Dataset) -> list[str]:
-    """Each net's first weights as pictures."""
+    """A report's section on each net's first weights, as pictures."""
+    if digits.image_shape is None:  # in colour
+        return []
     params = run.arrays("params.safetensors")
     pictures = []
     for depth in (result["layers"] for result in results):
         w = params[f"{name(depth)}.0.w"]
         units = "one a class" if depth == 1 else f"{min(32, w.shape[1])} of {w.shape[1]} units"
-        assert digits.image_shape is not None
         drawing = plots.weight_pictures(w, digits.image_shape, f"{name(depth)}: {units}", most=32)
         pictures.append(run.figure(f"weights-{depth}", *drawing))
-    return pictures
+    return [
+        report.heading("What the first layer looks for"),
+        report.paragraph(
+            "Each picture is one unit's weights: ink on red pixels speaks for it, on blue ones against."
+        ),
+        report.figures(*pictures),
+    ]
 
 
 def mistakes(run: runs.Run, best: dict[str, Any], digits: data.Dataset) -> list[str]:
@@ -256,13 +271,12 @@ def mistakes(run: runs.Run, best: dict[str, Any], digits: data.Dataset) -> list[
     predicted = p.argmax(1)
     pictures = [run.figure("confusion", *plots.confusion(y, predicted, digits.class_names, "test digits"))]
     wrong = np.flatnonzero(predicted != y)
-    if len(wrong):
+    if len(wrong) and digits.image_shape is not None:
         surest = wrong[np.argsort(-p[wrong].max(1), kind="stable")][:12]
         said = [
             f"{digits.class_names[y[i]]} as {digits.class_names[predicted[i]]}, {p[i].max():.0%}"
             for i in surest
         ]
-        assert digits.image_shape is not None
         drawing = plots.examples(x[surest].reshape(-1, *digits.image_shape), said, "most confidently wrong")
         pictures.append(run.figure("mistakes", *drawing))
     return pictures

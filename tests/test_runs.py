@@ -124,11 +124,15 @@ def test_main_runs_and_leaves_a_receipt(tmp_path, monkeypatch):
         "5",
         "6",
         "7",
+        "--csv",
+        str(tmp_path / "points.csv"),
     )
-    assert seen == [Config(tmp_path / "out", 7, (5, 6, 7))]
+    assert seen == [Config(tmp_path / "out", 7, (5, 6, 7), csv=tmp_path / "points.csv")]
     assert outcomes(tmp_path) == ["finished"]
     (receipt,) = (tmp_path / "out").glob("*/receipt.json")
-    assert json.loads(receipt.read_text())["flags"] == ["--seed", "7", "--hidden", "5", "6", "7"]
+    assert json.loads(receipt.read_text())["flags"] == [
+        *("--seed", "7", "--hidden", "5", "6", "7", "--csv", "points.csv")
+    ]
     assert str(tmp_path) not in receipt.read_text()
 
 

@@ -8,6 +8,8 @@ from backhand.gradients import autodiff, manual
 from backhand.layer import Layer, deterministic
 from backhand.layers import (
     Linear,
+    distort,
+    dropout,
     elu,
     gelu,
     glorot,
@@ -52,6 +54,8 @@ __all__ = [
     "check_backward",
     "cross_entropy",
     "deterministic",
+    "distort",
+    "dropout",
     "elu",
     "evaluate",
     "explain",

@@ -61,6 +61,31 @@ def seed_in_range(caller: str, value: Any, count: int = 1) -> None:
         raise ValueError(f"{caller}: seed should be below 2**32, got {above}")
 
 
+def non_negative_number(caller: str, name: str, value: Any) -> float:
+    """The value as a Python float; raise unless it is a finite number, 0 or above."""
+    finite_number(caller, name, value)
+    if value < 0:
+        raise ValueError(f"{caller}: {name} should be at least 0, got {value}")
+    return float(value)
+
+
+def image_shape(caller: str, value: Any) -> tuple[int, int]:
+    """The value; raise unless it is (height, width), two positive integers."""
+    if not isinstance(value, tuple | list) or len(value) != 2:
+        raise TypeError(f"{caller}: image_shape should be (height, width), such as (28, 28), got {value!r}")
+    for side in value:
+        positive_integer(caller, "image_shape", side)
+    return value[0], value[1]
+
+
+def fraction(caller: str, name: str, value: Any) -> float:
+    """The value as a Python float; raise unless it is from 0 to below 1."""
+    finite_number(caller, name, value)
+    if not 0 <= value < 1:
+        raise ValueError(f"{caller}: {name} should be from 0 to below 1, got {value}")
+    return float(value)
+
+
 def layers(caller: str, candidates: Sequence[Any], at_least: int = 0) -> None:
     """Raise unless every candidate is a Layer."""
     for position, layer in enumerate(candidates, start=1):

@@ -39,6 +39,9 @@ from rich.table import Table
 from backhand import report
 from backhand.digest import sha256
 
+# Fields that say where things lie on this machine, which is no part of a run.
+PLACES = ("out", "data_dir")
+
 
 class ExperimentConfig(Protocol):
     """What a run needs of an experiment's config, a frozen dataclass: where to make its folder."""
@@ -79,7 +82,7 @@ class Run:
             except FileExistsError:
                 count += 1
                 folder = config.out / f"{now:%Y%m%d-%H%M%S}-{count}"
-        fields = {field: _plain(value) for field, value in vars(config).items() if field != "out"}
+        fields = {field: _plain(value) for field, value in vars(config).items() if field not in PLACES}
         receipt = {"experiment": name, "seed": fields.get("seed"), "config": fields, **_circumstances()}
         run = cls(folder, config, receipt | {"started": now.isoformat(timespec="seconds")})
         run.write_json("config.json", fields)
@@ -184,12 +187,12 @@ def command(name: str, config: ExperimentConfig) -> str:
     def word(value: Any) -> str:
         if isinstance(value, bool):
             return str(value).lower()
-        return shlex.join(map(str, value if isinstance(value, tuple) else (value,)))
+        return shlex.join(str(_plain(item)) for item in (value if isinstance(value, tuple) else (value,)))
 
     words = {
         field: word(value)
         for field, value in vars(config).items()
-        if value != defaults[field] and field != "out"
+        if value != defaults[field] and field not in PLACES
     }
     return " ".join([f"make {name}", *(f'{field.upper()}="{value}"' for field, value in words.items())])
 
@@ -253,13 +256,8 @@ def _fail(message: str) -> NoReturn:
 
 def _circumstances() -> dict[str, Any]:
     devices = jax.devices()
-    flags = [
-        flag
-        for i, flag in enumerate(sys.argv[1:])
-        if "--out" not in (flag, sys.argv[i]) and flag[:6] != "--out="
-    ]
     return {
-        "flags": flags,  # less --out and its folder: where a run lies is no part of it
+        "flags": _flags(),
         "versions": {"python": platform.python_version()}
         | {package: version(package) for package in ("backhand", "jax", "jaxlib", "numpy", "optax")},
         "platform": platform.platform(),
@@ -267,6 +265,17 @@ def _circumstances() -> dict[str, Any]:
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         **_commit(),
     }
+
+
+def _flags() -> list[str]:
+    """The command line's words, less what says where things lie."""
+    places = {f"--{field.replace('_', '-')}" for field in PLACES}
+    flags = [
+        word
+        for before, word in zip(sys.argv, sys.argv[1:], strict=False)
+        if word.split("=")[0] not in places and before not in places
+    ]
+    return [Path(word).name if Path(word).is_absolute() else word for word in flags]
 
 
 def _commit() -> dict[str, Any]:
@@ -303,7 +312,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, np.generic):
         return _plain(value.item())
     if isinstance(value, Path):
-        return str(value)
+        return value.name if value.is_absolute() else str(value)  # whose machine it was is nobody's business
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value

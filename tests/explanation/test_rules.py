@@ -10,8 +10,9 @@ ENTRIES = catalogue()
 
 @pytest.mark.parametrize("name", sorted(set(layers.__all__) - {"Linear", "glorot", "he", "lecun"}))
 def test_every_layer_has_its_rule(name):
+    arguments = {"linear": (2,), "dropout": (0.5,), "distort": ((2, 2),)}
     layer = getattr(bh, name)
-    layer = layer if isinstance(layer, bh.Layer) else layer(2) if name == "linear" else layer()
+    layer = layer if isinstance(layer, bh.Layer) else layer(*arguments.get(name, ()))
     own = ("w", "b") if name == "linear" else ()
     assert rules.layer_rule(layer, own) is rules.LAYERS[name]
 

@@ -28,7 +28,7 @@ def test_nothing_public_is_missing():
 
 
 def test_names_tell_entries_apart():
-    assert len(ENTRIES) == 21
+    assert len(ENTRIES) == 23
     assert {"linear(5) 6×5", "linear(3) 6×5", "huber 6×5"} <= set(ENTRIES)
 
 

@@ -4,6 +4,7 @@ from backhand.data.curves import gaussians, line, plane, sine, step
 from backhand.data.dataset import Dataset, Split
 from backhand.data.diabetes import diabetes
 from backhand.data.digits import digits
+from backhand.data.images import tfds
 from backhand.data.planar import blobs, circle, gauss, lesson, moons, spiral, spirals, xor
 from backhand.data.points import read_points
 
@@ -25,5 +26,6 @@ __all__ = [
     "spiral",
     "spirals",
     "step",
+    "tfds",
     "xor",
 ]

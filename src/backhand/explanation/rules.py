@@ -131,6 +131,27 @@ LAYERS = {
         "p",
         ("{y}",),
     ),
+    "dropout": Rule(
+        Words(
+            "{x} ⊙ m / (1 − {arg})",
+            "a share of {arg} of the entries dropped, others every time: m is 0 there and 1 elsewhere; the rest is "
+            "enlarged, so that the mean stays",
+        ),
+        {"x": Words("{dy} ⊙ m / (1 − {arg})", "what was dropped had no effect, and gets nothing back")},
+        keeps=("m",),
+    ),
+    "distort": Rule(
+        Words(
+            "Σ w {x}", "each pixel read where a random map sends it, w weighing the four pixels around there"
+        ),
+        {
+            "x": Words(
+                "Σ w {dy}",
+                "each pixel's gradient goes back to the pixels it was read from, by the same weights",
+            )
+        },
+        keeps=("where",),
+    ),
 }
 
 SUM = Rule(

@@ -30,6 +30,8 @@ def catalogue(batch: int = 6, width: int = 5, seed: int = 0) -> dict[str, Entry]
     probabilities = np.asarray(jax.nn.softmax(x))
     entries = [
         *(Entry(layer.name.split("(")[0], layer, (x,)) for layer in LAYERS),
+        Entry("distort", layers.distort((1, width), shift=1, rotate=20, scale=0.2, alpha=2), (x,)),
+        Entry("dropout", layers.dropout(0.3), (x,)),
         Entry("linear", layers.linear(width), (x,)),  # square: a transposed gradient has the right shape
         Entry("linear", layers.linear(3), (x,)),
         *(Entry(name, make(), (x,)) for name, make in COMBINATORS.items()),

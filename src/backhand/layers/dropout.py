@@ -1,0 +1,33 @@
+"""Dropout: in training, a different random part of the net at every step."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from backhand import checks
+from backhand.layer import Layer
+
+
+def dropout(rate: float) -> Layer:
+    """In training y = x m/(1 − rate), elementwise, each m_i 0 with probability `rate`, else 1; in use y = x.
+
+    dx = dy m/(1 − rate): what was dropped gets no gradient. Dividing by 1 − rate keeps the mean of y at x,
+    so that `apply` is the identity and nothing need be scaled afterwards ("inverted" dropout). Keeps m, one
+    byte an entry, though the key would do to draw it again: drawing costs more than reading.
+
+    x of any shape, floating; params are (). m is drawn from `forward`'s key alone, and is the same in every
+    precision. rate is the fraction dropped, from 0 to below 1; TypeError or ValueError is raised otherwise.
+    (Srivastava et al., "Dropout: a simple way to prevent neural networks from overfitting", JMLR 2014.)
+    """
+    rate = checks.fraction("dropout", "rate", rate)
+    kept = 1 - rate
+
+    def forward(params: Any, x: Any, key: jax.Array) -> Any:
+        mask = jax.random.bernoulli(key, jnp.float32(kept), x.shape)
+        return jnp.where(mask, x / kept, 0), mask
+
+    def backward(params: Any, mask: Any, dy: Any) -> Any:
+        return (), jnp.where(mask, dy / kept, 0)
+
+    return Layer(lambda key, x: (), lambda params, x: x, forward, backward, f"dropout({rate:g})")
