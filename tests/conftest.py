@@ -1,8 +1,16 @@
 """JAX at its strictest, so that what it would let pass in silence fails here."""
 
+import os
 from pathlib import Path
 
 import jax
+
+# Nearly all of the tests' time is compiling, each small function once: these compile quickly, not well. Programs
+# that a test starts compile as they would for a user, and so does make verify.
+usual = os.environ.get("XLA_FLAGS", "")
+os.environ["XLA_FLAGS"] = f"{usual} --xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
+jax.devices()  # reads them
+os.environ["XLA_FLAGS"] = usual
 
 jax.config.update("jax_enable_x64", True)  # a dtype left to default shows itself as float64
 jax.config.update("jax_numpy_dtype_promotion", "strict")
