@@ -1,3 +1,5 @@
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -62,8 +64,11 @@ def test_pieces_make_no_difference(chunks):
     assert seen[0] == 0
     assert seen[-1] == 7
     assert len(seen) - 1 == min(chunks, 7)
-    jax.tree.map(np.testing.assert_array_equal, whole.params, states.params)
-    jax.tree.map(np.testing.assert_array_equal, history, pieced)
+    close = partial(
+        np.testing.assert_allclose, rtol=1e-12, atol=1e-14
+    )  # pieces of one epoch compile otherwise
+    jax.tree.map(close, whole.params, states.params)
+    jax.tree.map(close, history, pieced)
 
 
 def test_one_progress_for_several_trainings():
