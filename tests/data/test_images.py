@@ -149,6 +149,7 @@ def changed(name, content):
         ("t10k-labels-idx1-ubyte.gz", gzip.compress(b"\0\0\x08\1\0\0\0\x0b" + b"\1" * 10), "8 bytes of header and 11"),
         ("t10k-labels-idx1-ubyte.gz", idx(np.zeros(9)), "10 t10k images and 9 labels"),
     ],
+    ids=["truncated", "not gzip", "other dimensions", "empty", "too short", "other counts"],
 )  # fmt: skip
 def test_a_file_that_makes_no_sense(serve, tmp_path, name, content, says):
     serve(changed(name, content))
