@@ -225,7 +225,7 @@ def train(
         epochs=config.epochs,
         batch_size=config.batch_size,
         metrics=[bh.r2, bh.mean_absolute_error],
-        label=label(config, name),
+        progress=Progress(config.epochs, label(config, name)),
     )
     return states.params, lambda params, x: np.asarray(jax.vmap(net.apply)(params, jnp.asarray(x))), history
 

@@ -101,7 +101,8 @@ def test_what_makes_no_sense():
             train(splits)
     with pytest.raises(ValueError, match="batch_size should be at most the number of examples, 23, got 24"):
         train(batch_size=24)
-    with pytest.raises(ValueError, match="epochs should be at least 1, got 0"):
-        train(epochs=0)
+    for count in ("epochs", "chunks"):
+        with pytest.raises(ValueError, match=f"{count} should be at least 1, got 0"):
+            train(**{count: 0})
     with pytest.raises(ValueError, match="at least one seed"):
         init_seeds((), NET, ADAM, jnp.zeros((1, 2)))

@@ -17,7 +17,7 @@ from backhand import checks
 from backhand.layer import Layer
 from backhand.losses import Loss
 from backhand.progress import Progress
-from backhand.training import Metric, Step, TrainState, init_state, shuffled
+from backhand.training import Metric, Step, TrainState, init_state, make_epoch
 
 SeedHistory: TypeAlias = dict[str, dict[str, np.ndarray]]
 
@@ -45,7 +45,6 @@ def fit_seeds(
     epochs: int,
     batch_size: int,
     metrics: Sequence[Metric] = (),
-    label: str = "",
     progress: Progress | None = None,
     on_chunk: Callable[[int, TrainState, SeedHistory], None] | None = None,
     chunks: int = 50,
@@ -60,8 +59,7 @@ def fit_seeds(
       net, loss: what `step` trains; here they only score.
       epochs, batch_size: as in `fit`; each seed shuffles in its own order.
       metrics: what to score beside the loss, such as `[accuracy]`.
-      label: what is being trained, for the progress line.
-      progress: that line, where it is one for several trainings.
+      progress: the progress line, where it has a label, or is one for several trainings.
       on_chunk: called with the number of epochs done (0 at first), the states then, and the history since the
         last call (at first {}), about `chunks` times: what an interruption should not lose is saved here.
       chunks: in about how many pieces to train; between them there is progress, and Ctrl-C is heard.
@@ -72,7 +70,8 @@ def fit_seeds(
 
     Raises TypeError or ValueError, before the first step, where data or sizes don't fit.
     """
-    _check(states, splits, net, loss, epochs, batch_size)
+    _check(states, splits, net, loss, epochs, batch_size, chunks)
+    train_epoch = make_epoch(step, batch_size)
     names = ["loss", *(metric.__name__ for metric in metrics)]
 
     def scores(params: Any, x: Any, y: Any) -> dict[str, Any]:
@@ -81,10 +80,7 @@ def fit_seeds(
         return dict(zip(names, [value, *(metric(prediction, y) for metric in metrics)], strict=True))
 
     def epoch(state: TrainState, splits: Mapping[str, tuple[Any, Any]]) -> Any:
-        x, y = splits["train"]
-        state, _ = jax.lax.scan(
-            lambda state, rows: step(state, x[rows], y[rows]), state, shuffled(state, len(x), batch_size)
-        )
+        state, _ = train_epoch(state, *splits["train"])
         return state, {name: scores(state.params, *split) for name, split in splits.items()}
 
     @partial(jax.jit, static_argnames="count")
@@ -94,7 +90,7 @@ def fit_seeds(
     splits = jax.device_put({name: tuple(split) for name, split in splits.items()})
     size = -(-epochs // chunks)
     pieces: list[Any] = []
-    progress = progress or Progress(epochs, label)
+    progress = progress or Progress(epochs)
     try:
         if on_chunk is not None:
             on_chunk(0, states, {})
@@ -117,13 +113,14 @@ def fit_seeds(
     return states, jax.tree.map(lambda *parts: np.concatenate(parts), *pieces)
 
 
-def _check(states: Any, splits: Any, net: Any, loss: Any, epochs: Any, batch_size: Any) -> None:
+def _check(states: Any, splits: Any, net: Any, loss: Any, epochs: Any, batch_size: Any, chunks: Any) -> None:
     if not isinstance(states, TrainState):
         raise TypeError(
             f"fit_seeds: states should be a TrainState, from init_seeds, got {type(states).__name__}"
         )
     checks.layers("fit_seeds", [net])
     checks.positive_integer("fit_seeds", "epochs", epochs)
+    checks.positive_integer("fit_seeds", "chunks", chunks)
     if "train" not in splits:
         raise ValueError(f"fit_seeds: splits should have one called train, got {', '.join(splits) or 'none'}")
     for name, (x, y) in splits.items():
