@@ -56,9 +56,9 @@ def test_the_elastic_field_is_simards():
     """Its standard deviation away from the edges is α √⅓/(2 √π σ), and it is smooth over σ pixels."""
     alpha, sigma, side = 34.0, 4.0, 48
     layer = bh.distort((side, side), alpha=alpha, sigma=sigma)
-    _, source = layer.forward((), jnp.zeros((60, side * side)), jax.random.key(0))
+    _, source = layer.forward((), jnp.zeros((400, side * side)), jax.random.key(0))
     at = np.stack(np.mgrid[:side, :side], -1)
-    u = (np.asarray(source).reshape(60, side, side, 2) - at)[:, 16:32, 16:32]
+    u = (np.asarray(source).reshape(400, side, side, 2) - at)[:, 16:32, 16:32]
     assert u.std() == pytest.approx(alpha * 3**-0.5 / (2 * np.pi**0.5 * sigma), rel=0.05)
     assert np.abs(u.mean((0, 1, 2))).max() < 0.2
     neighbours = (u[:, 1:] * u[:, :-1]).mean() / u.var()

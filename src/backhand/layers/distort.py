@@ -27,13 +27,13 @@ def distort(
     ways; A turns by ±rotate degrees, enlarges by a factor within 1 ± scale, and shears by ±shear pixels a pixel.
     u is Simard's elastic field: at every pixel a step from ±1 both ways, smoothed by a Gaussian of `sigma`
     pixels, times `alpha` (Simard, Steinkraus and Platt, "Best practices for convolutional neural networks", 2003).
+    Sums of so many steps are normal, and smooth: a few waves a side, which are drawn in place of the steps.
 
     Between pixels x is bilinear, with no ink beyond the edge. So y is linear in x, y_p = Σ_q w_pq x_q, with four
     weights a pixel, and dx_q = Σ_p w_pq dy_p: each dy goes back to the pixels it was read from. Keeps where.
 
-    x (batch, height × width), floating; params are (). Raises TypeError or ValueError where image_shape is not
-    two positive integers, another argument not a number ≥ 0, sigma not above 0, scale not below 1, or x's rows
-    are no pictures of that shape.
+    x (batch, height × width), floating; params are (). TypeError or ValueError is raised where image_shape is not two
+    positive integers, another argument not a number ≥ 0, sigma not above 0, scale not below 1, or x not such rows.
     """
     height, width = checks.image_shape("distort", image_shape)
     checks.fraction("distort", "scale", scale)
@@ -42,8 +42,10 @@ def distort(
         checks.non_negative_number("distort", name, value)
     at = np.indices((height, width)).reshape(2, -1).T[None]  # every pixel's (row, column)
     last = np.array([[[height - 1, width - 1]]])
+    # A frame without ink stands for all beyond the edge: one pixel before the first, two after the last.
+    frame = height + 3, width + 3
     limits = np.array([[shift, shift, math.radians(rotate), scale, shear]])
-    blur_rows, blur_columns = alpha * _blur(height, sigma), _blur(width, sigma)
+    down, across = alpha / math.sqrt(3) * _waves(height, sigma), _waves(width, sigma)  # √⅓: the sd of a step
 
     def places(key: jax.Array, count: int, dtype: Any) -> Any:
         """Where each pixel of each picture is read: (count, pixels, 2), as row and column."""
@@ -52,44 +54,45 @@ def distort(
         t, angle, growth, slant = jnp.split(drawn * limits.astype(dtype), (2, 3, 4), axis=1)
         cos, sin = jnp.cos(angle) / (1 + growth), jnp.sin(angle) / (1 + growth)
         a = jnp.concatenate([cos, -sin, sin + slant * cos, cos - slant * sin], 1).reshape(count, 2, 2)
-        middle = (last / 2).astype(dtype)
-        source = (at.astype(dtype) - middle) @ a + t[:, None] + middle
+        source = (at - last / 2).astype(dtype) @ a + t[:, None] + (last / 2).astype(dtype)
         if alpha > 0:
-            steps = jax.random.uniform(elastic_key, (count, height, width, 2), jnp.float32, -1, 1)
-            u = jnp.einsum(
-                "rs,nscd,kc->nrkd", blur_rows.astype(dtype), steps.astype(dtype), blur_columns.astype(dtype)
-            )
-            source += u.reshape(source.shape)
+            drawn = jax.random.normal(elastic_key, (count, down.shape[1], across.shape[1], 2), jnp.float32)
+            waves = down.astype(dtype), drawn.astype(dtype), across.astype(dtype)
+            source += jnp.einsum("ra,nabd,cb->nrcd", *waves).reshape(source.shape)
         return source
 
     def corners(source: jax.Array, dtype: Any) -> list[tuple[jax.Array, jax.Array]]:
-        """The four pixels around each place, as positions in a row of x, with their weights: 0 beyond the edge."""
-        pairs = []
-        for corner in np.array([[0, 0], [0, 1], [1, 0], [1, 1]]):
-            pixel = jnp.floor(source) + corner.astype(source.dtype)[None, None]
-            inside = ((pixel >= 0) & (pixel <= last.astype(source.dtype))).all(-1)
-            weight = jnp.where(inside, (1 - jnp.abs(source - pixel)).prod(-1), 0)
-            row, column = jnp.clip(pixel, 0, last.astype(source.dtype)).astype(jnp.int32).transpose(2, 0, 1)
-            pairs.append((row * width + column, weight.astype(dtype)))
-        return pairs
+        """The four pixels around each place, as positions in all the framed pictures in a row, with their weights."""
+        source = jnp.clip(source, -1, (last + 1).astype(source.dtype))  # no farther than the frame
+        low = jnp.floor(source)
+        row, column = (low.astype(jnp.int32) + 1).transpose(2, 0, 1)
+        (down, right), (up, left) = (source - low).transpose(2, 0, 1), (1 - source + low).transpose(2, 0, 1)
+        first = jnp.arange(len(source), dtype=jnp.int32)[:, None] * frame[0] * frame[1]
+        q = first + row * frame[1] + column
+        steps = {0: up * left, 1: up * right, frame[1]: down * left, frame[1] + 1: down * right}
+        return [(q + step, weight.astype(dtype)) for step, weight in steps.items()]
 
     def forward(params: Any, x: Any, key: jax.Array) -> Any:
         checks.matrix("distort", x, inputs=height * width)
         # Half precision can't tell neighbouring pixels apart.
         source = places(key, len(x), x.dtype if jnp.finfo(x.dtype).bits >= 32 else jnp.float32)
-        return sum(w * jnp.take_along_axis(x, q, 1) for q, w in corners(source, x.dtype)), source
+        framed = jnp.pad(x.reshape(-1, height, width), ((0, 0), (1, 2), (1, 2))).reshape(-1)
+        y = sum(w * framed.at[q].get(mode="promise_in_bounds") for q, w in corners(source, x.dtype))
+        return y, source
 
     def backward(params: Any, source: Any, dy: Any) -> Any:
-        rows = jnp.arange(len(dy))[:, None]
-        dx = jnp.zeros_like(dy)
+        framed = jnp.zeros(len(dy) * frame[0] * frame[1], dy.dtype)
         for q, w in corners(source, dy.dtype):
-            dx = dx.at[rows, q].add(w * dy)
-        return (), dx
+            framed = framed.at[q].add(w * dy, mode="promise_in_bounds")
+        return (), framed.reshape(-1, *frame)[:, 1 : height + 1, 1 : width + 1].reshape(dy.shape)
 
     return Layer(lambda key, x: (), lambda params, x: x, forward, backward, "distort")
 
 
-def _blur(size: int, sigma: float) -> np.ndarray:
-    """The matrix that smooths `size` values in a line by a Gaussian of `sigma` places, with zeros beyond them."""
-    distance = np.subtract.outer(np.arange(size), np.arange(size))
-    return np.exp(-0.5 * (distance / sigma) ** 2) / (sigma * math.sqrt(2 * math.pi))
+def _waves(size: int, sigma: float) -> np.ndarray:
+    """U S of a Gaussian blur, U S Vᵀ (size, size), less columns that make up 1e-4 of what it does to normal noise."""
+    # Normal numbers times Vᵀ are such numbers again: Vᵀ is left out.
+    distance = np.subtract.outer(np.arange(size), np.arange(size)) / sigma
+    blur = np.exp(-0.5 * distance**2) / (sigma * math.sqrt(2 * math.pi))
+    u, s, _ = np.linalg.svd(blur)
+    return np.asarray((u * s)[:, np.cumsum(s**2) - s**2 < (1 - 1e-4) * np.sum(s**2)])
