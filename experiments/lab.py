@@ -268,17 +268,11 @@ def first_layers(run: runs.Run, results: list[dict[str, Any]], digits: data.Data
 def mistakes(run: runs.Run, best: dict[str, Any], digits: data.Dataset) -> list[str]:
     """Which test digits the best net takes for which, and the mistakes it is surest of."""
     p, (x, y) = run.arrays("test-probabilities.safetensors")[name(best["layers"])], digits["test"]
-    predicted = p.argmax(1)
-    pictures = [run.figure("confusion", *plots.confusion(y, predicted, digits.class_names, "test digits"))]
-    wrong = np.flatnonzero(predicted != y)
-    if len(wrong) and digits.image_shape is not None:
-        surest = wrong[np.argsort(-p[wrong].max(1), kind="stable")][:12]
-        said = [
-            f"{digits.class_names[y[i]]} as {digits.class_names[predicted[i]]}, {p[i].max():.0%}"
-            for i in surest
-        ]
-        drawing = plots.examples(x[surest].reshape(-1, *digits.image_shape), said, "most confidently wrong")
-        pictures.append(run.figure("mistakes", *drawing))
+    drawing = plots.confusion(y, p.argmax(1), digits.class_names, "test digits")
+    pictures = [run.figure("confusion", *drawing)]
+    if digits.image_shape is not None:
+        surest = plots.mistakes(x.reshape(-1, *digits.image_shape), y, p, digits.class_names)
+        pictures += [run.figure("mistakes", *surest)] if surest else []
     return pictures
 
 

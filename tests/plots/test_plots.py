@@ -18,6 +18,8 @@ DRAWINGS = {
     "examples": lambda: plots.examples(np.ones((5, 8, 8)), [f"{i} as 9, 50%" for i in range(5)], "wrong"),
 }
 
+P = np.array([[0.9, 0.1], [0.3, 0.7], [0.2, 0.8], [0.4, 0.6]])
+
 
 def text(svg):
     return {element.text for element in ET.fromstring(svg).iter("{http://www.w3.org/2000/svg}text")}
@@ -43,3 +45,11 @@ def test_confusion_counts():
     assert {"cat", "dog", "predicted", "true", "1"} <= text(drawing.light)
     assert "1 of 3 wrong; most often 1 × cat as dog" in drawing.alt
     assert "0 of 2 wrong; most often none" in DRAWINGS["no confusion"]().alt
+
+
+def test_mistakes_are_those_made_surest_first():
+    pictures = np.ones((4, 8, 8))
+    drawing = plots.mistakes(pictures, np.array([0, 0, 0, 1]), P, ["cat", "dog"])
+    assert "cat as dog, 80%; cat as dog, 70%." in drawing.alt
+    assert "80%" not in plots.mistakes(pictures, np.array([0, 0, 1, 1]), P, ["cat", "dog"], most=1).alt
+    assert plots.mistakes(pictures, P.argmax(1), P, ["cat", "dog"]) is None

@@ -30,6 +30,9 @@ DRAWINGS = {
     "residuals that are not finite": lambda: plots.residuals({"a": (GRID, NAN)}, "left over", "x", "y − fit"),
     "dots": lambda: plots.dots({"ours": [1.0, 3.0], "theirs": [2.0, 2.5]}, "R²", "R² on the fold"),
     "dots on a log axis": lambda: plots.dots({"ours": [0.03, 0.4]}, "RMSE", "RMSE", (0.02, 0.5)),
+    "dots and marks": lambda: plots.dots(
+        {"ours": [1.0, 3.0], "theirs": [2.0, 2.5]}, "error", "%", None, ("published", {"theirs": 4.7})
+    ),
     "a dot": lambda: plots.dots({"ours": [1.0]}, "R²", "R²"),
     "predictions": lambda: plots.predictions(GRID, -GRID, "ours", "progression", (-4, 4)),
 }
@@ -57,3 +60,6 @@ def test_what_is_named_and_said():
     assert "ours 2 ± 1.4; theirs 2.25 ± 0.35" in DRAWINGS["dots"]().alt
     assert {"0.05", "0.1", "0.2", "0.5"} <= text(DRAWINGS["dots on a log axis"]().light)
     assert "correlation -1.00" in DRAWINGS["predictions"]().alt
+    marked = DRAWINGS["dots and marks"]()
+    assert "published" in text(marked.light)
+    assert "ours 2 ± 1.4; theirs 2.25 ± 0.35, published 4.7." in marked.alt

@@ -9,7 +9,7 @@ from backhand.plots.curves import curves
 from backhand.plots.drawing import Drawing, draw, draw_figure
 from backhand.plots.functions import Function, value_and_slope
 from backhand.plots.graph import GraphNode, computational_graph
-from backhand.plots.pictures import confusion, examples, weight_pictures
+from backhand.plots.pictures import confusion, examples, mistakes, weight_pictures
 from backhand.plots.plane import MOST_POINTS, Animation, Plane, activations, animate, boundary
 from backhand.plots.regression import curve_fits, dots, predictions, residuals, surface_fits
 
@@ -34,6 +34,7 @@ __all__ = [
     "draw_figure",
     "examples",
     "fits",
+    "mistakes",
     "predictions",
     "residuals",
     "surface_fits",

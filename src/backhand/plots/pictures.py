@@ -81,6 +81,22 @@ def examples(pictures: np.ndarray, captions: Sequence[str], title: str, columns:
     return draw(panel, alt, height=0.4 + 4.4 * rows / columns)
 
 
+def mistakes(
+    pictures: np.ndarray, true: np.ndarray, p: np.ndarray, class_names: Sequence[str], most: int = 12
+) -> Drawing | None:
+    """The pictures (examples, height, width) taken for another class with most confidence; None where none was.
+
+    p (examples, classes) are the probabilities given to each class, true (examples,) the right ones.
+    """
+    predicted = p.argmax(1)
+    wrong = np.flatnonzero(predicted != true)
+    if len(wrong) == 0:
+        return None
+    surest = wrong[np.argsort(-p[wrong].max(1), kind="stable")][:most]
+    captions = [f"{class_names[true[i]]} as {class_names[predicted[i]]}, {p[i].max():.0%}" for i in surest]
+    return examples(pictures[surest], captions, "most confidently wrong")
+
+
 def _largest(counts: np.ndarray, most: int) -> list[tuple[int, int]]:
     """Where the largest counts above 0 stand, largest first."""
     order = np.argsort(-counts, axis=None, kind="stable")[:most]

@@ -129,11 +129,13 @@ def dots(
     title: str,
     x_label: str,
     log_limits: tuple[float, float] | None = None,
+    marks: tuple[str, Mapping[str, float]] | None = None,
 ) -> Drawing:
     """Each group's values as dots in a row of their own, with their mean ± standard deviation.
 
     Where groups go together, as by seed or fold, the i-th dot stands at the same height in every row.
     With `log_limits` the axis is logarithmic, between them, so that several pictures can share it.
+    `marks` are values to compare with: what they are called, and one for some groups or for all.
     """
 
     def panel(axes: Axes) -> None:
@@ -151,6 +153,11 @@ def dots(
                 capsize=4,
                 linewidth=1.4,
             )
+        if marks:
+            name, places = marks
+            rows = [list(groups).index(group) for group in places]
+            axes.scatter(list(places.values()), rows, s=160, marker="|", color=ink, linewidth=2.5, label=name)
+            axes.figure.legend(loc="outside lower center")
         if log_limits:
             axes.set_xscale("log")
             axes.set_xlim(*log_limits)
@@ -161,7 +168,10 @@ def dots(
         axes.set(title=title, xlabel=x_label, ylim=(len(groups) - 0.5, -0.5))
         axes.grid(axis="x", linewidth=0.4, alpha=0.5)
 
-    said = "; ".join(f"{name} {np.mean(v):.3g} ± {_sd(v):.2g}" for name, v in groups.items())
+    compared = {group: f", {marks[0]} {value:.3g}" for group, value in marks[1].items()} if marks else {}
+    said = "; ".join(
+        f"{name} {np.mean(v):.3g} ± {_sd(v):.2g}{compared.get(name, '')}" for name, v in groups.items()
+    )
     return draw(panel, f"Dots. {title}: {said}.", height=1.2 + 0.45 * len(groups))
 
 
