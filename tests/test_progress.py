@@ -53,3 +53,16 @@ def test_nothing_in_a_file(monkeypatch):
     progress.show(2, {"loss": 1.0})
     progress.clear()
     assert file.getvalue() == ""
+
+
+def test_time_left_where_parts_differ_and_some_are_done(monkeypatch, clock):
+    monkeypatch.setattr(sys, "stderr", terminal := Terminal())
+    progress = Progress(1, parts=4, work=[9.0, 1.0, 3.0, 2.0])
+    progress.begin(1, "small", epochs=2)  # the first part was done before
+    clock[0] = 10.0
+    progress.begin(2, "large", epochs=4)
+    clock[0] = 18.0
+    progress.show(1, {})
+    clock[0] = 24.0
+    progress.show(2, {})
+    assert "3/4 large  epoch 2/4  32 s left" in terminal.getvalue()  # 12 here, and 10 a unit of work to come

@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 
 class Progress:
@@ -12,18 +12,37 @@ class Progress:
     `begin`; the time left is that for all.
     """
 
-    def __init__(self, epochs: int, label: str = "", parts: int = 1, unit: str = "epoch") -> None:
-        """Start the clock; `label` says what is being trained, where several things are, and `unit` what is counted."""
+    def __init__(
+        self,
+        epochs: int,
+        label: str = "",
+        parts: int = 1,
+        unit: str = "epoch",
+        work: Sequence[float] | None = None,
+    ) -> None:
+        """Start the clock.
+
+        `label` says what is being trained, where several things are, and `unit` what is counted; `work` is about how
+        much each part is, in any unit, where parts differ.
+        """
         self.epochs = epochs
         self.unit = unit
         self.label = f"{label}  " if label else ""
-        self.parts, self.part = parts, 0
+        self.parts, self.part, self.earliest = parts, 0, 0
+        self.work = work or [1.0] * parts
         self.start = self.part_start = time.monotonic()
         self.first: tuple[int, float] | None = None  # the first epoch shown of this part, and when
+        self.begun = False
         self.shown = sys.stderr.isatty()
 
-    def begin(self, part: int, label: str) -> None:
-        """Say that part number `part`, from 0, starts now, and what it trains."""
+    def begin(self, part: int, label: str, epochs: int | None = None) -> None:
+        """Say that part number `part`, from 0, starts now, what it trains, and for how many epochs if not as before.
+
+        Parts before the first begun were done at another time.
+        """
+        if not self.begun:
+            self.begun, self.earliest = True, part
+        self.epochs = epochs or self.epochs
         self.part, self.label = part, f"{part + 1}/{self.parts} {label}  "
         self.part_start, self.first = time.monotonic(), None
         self._write(f"{self.label}compiling")
@@ -46,10 +65,12 @@ class Progress:
         if self.first is None:
             self.first = epoch, now  # these epochs came with compiling, and say little of the others
             return ""
-        pace = (now - self.first[1]) / (epoch - self.first[0])
-        rest = pace * (self.epochs - epoch)
-        mean = (self.part_start - self.start) / self.part if self.part else now - self.start + rest
-        return f"  {rest + mean * (self.parts - self.part - 1):.0f} s left"
+        rest = (now - self.first[1]) / (epoch - self.first[0]) * (self.epochs - epoch)
+        done, to_come = sum(self.work[self.earliest : self.part]), sum(self.work[self.part + 1 :])
+        spent = (
+            (self.part_start - self.start, done) if done else (now - self.start + rest, self.work[self.part])
+        )
+        return f"  {rest + spent[0] / spent[1] * to_come:.0f} s left"
 
     def _write(self, line: str) -> None:
         # ESC[K clears what a longer line left; auto-wrap is off between ESC[?7l and ESC[?7h, so one line stays one.
