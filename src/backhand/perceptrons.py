@@ -9,7 +9,20 @@ from jax.nn.initializers import Initializer
 from backhand import checks
 from backhand.combinators import serial
 from backhand.layer import Layer
-from backhand.layers import elu, gelu, glorot, he, leaky_relu, linear, relu, sigmoid, silu, softplus, tanh
+from backhand.layers import (
+    dropout,
+    elu,
+    gelu,
+    glorot,
+    he,
+    leaky_relu,
+    linear,
+    relu,
+    sigmoid,
+    silu,
+    softplus,
+    tanh,
+)
 
 Activation: TypeAlias = Literal["tanh", "sigmoid", "relu", "leaky_relu", "elu", "softplus", "gelu", "silu"]
 Optimizer: TypeAlias = Literal["sgd", "momentum", "adam"]
@@ -32,11 +45,14 @@ OPTIMIZERS: dict[Optimizer, Callable[[float], optax.GradientTransformation]] = {
 }
 
 
-def perceptron(hidden: Sequence[int], outputs: int, activation: Activation = "tanh") -> Layer:
+def perceptron(
+    hidden: Sequence[int], outputs: int, activation: Activation = "tanh", drop: float = 0.0
+) -> Layer:
     """A perceptron: linear layers of the `hidden` widths, the activation after each, then linear(outputs).
 
-    Without hidden layers it is linear. Weights start as suits the activation. Raises TypeError or
-    ValueError where a width or `outputs` is not a positive integer, or no activation has that name.
+    Without hidden layers it is linear. Weights start as suits the activation. With `drop` above 0, that fraction of
+    each hidden layer's units is dropped in training. Raises TypeError or ValueError where a width or `outputs` is
+    not a positive integer, `drop` no fraction, or no activation has that name.
     """
     if activation not in ACTIVATIONS:
         raise ValueError(
@@ -45,7 +61,8 @@ def perceptron(hidden: Sequence[int], outputs: int, activation: Activation = "ta
     for width in hidden:
         checks.positive_integer("perceptron", "hidden", width)
     between, kernel_init = ACTIVATIONS[activation]
-    body = [layer for width in hidden for layer in (linear(width, kernel_init), between)]
+    after = [between, dropout(drop)] if drop else [between]
+    body = [layer for width in hidden for layer in (linear(width, kernel_init), *after)]
     return serial(*body, linear(outputs))
 
 
