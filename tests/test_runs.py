@@ -192,3 +192,50 @@ def test_the_command_that_repeats_a_run(tmp_path):
         runs.command("toy", asked)
         == """make toy SEED="4" HIDDEN="16 8" COMPARE="true" CSV="'my data.csv'\""""
     )
+
+
+@dataclass(frozen=True)
+class Resumable(Config):
+    resume: Path | None = None
+
+
+def test_a_run_that_was_cut_short_is_opened_again(tmp_path):
+    cut = runs.Run.start("toy", Resumable(tmp_path, seed=4, hidden=(8,)))
+    cut.log(epoch=1)
+    with (cut.folder / "metrics.jsonl").open("a") as file:
+        file.write('{"epoch": 2, "lo')
+    again = runs.Run.resume("toy", Resumable(tmp_path, resume=cut.folder), cut.folder)
+    assert (again.folder, again.config.seed, again.config.hidden) == (cut.folder, 4, (8,))
+    assert again.receipt["config"] == cut.receipt["config"]
+    again.log(epoch=2)
+    assert again.metrics() == [{"epoch": 1}, {"epoch": 2}]
+    runs.Run.resume(
+        "toy", Resumable(tmp_path, seed=4, resume=cut.folder), cut.folder
+    )  # said again, it is the same
+
+
+def test_going_on_otherwise_than_it_began_is_refused(tmp_path):
+    cut = runs.Run.start("toy", Resumable(tmp_path, seed=4))
+    with pytest.raises(runs.RefusedError, match=r"seed was 4 in .*, got 5; leave it out to go on"):
+        runs.Run.resume("toy", Resumable(tmp_path, seed=5), cut.folder)
+    with pytest.raises(runs.RefusedError, match=r"resume should be the folder of a run.*config\.json"):
+        runs.Run.resume("toy", Resumable(tmp_path), tmp_path)
+    cut.write("config.json", "{")
+    with pytest.raises(runs.RefusedError, match="resume should be the folder of a run"):
+        runs.Run.resume("toy", Resumable(tmp_path), cut.folder)
+    cut.write("config.json", '{"width": 3}')
+    with pytest.raises(runs.RefusedError, match="resume should be the folder of a run of toy"):
+        runs.Run.resume("toy", Resumable(tmp_path), cut.folder)
+
+
+def test_a_refused_resume_leaves_the_folder_as_it_was(tmp_path, monkeypatch, capsys):
+    cut = runs.Run.start("toy", Resumable(tmp_path))
+    monkeypatch.setattr(sys, "argv", ["toy.py", "--resume", str(cut.folder)])
+
+    def refuse(config, run):
+        raise runs.RefusedError("no such data")
+
+    with pytest.raises(SystemExit, match="2"):
+        runs.main(Resumable, refuse, "A toy.")
+    assert "toy: no such data" in capsys.readouterr().err
+    assert [path.name for path in cut.folder.iterdir()] == ["config.json"]

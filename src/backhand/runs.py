@@ -23,6 +23,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -40,7 +41,7 @@ from backhand import report
 from backhand.digest import sha256
 
 # Fields that say where things lie on this machine, which is no part of a run.
-PLACES = ("out", "data_dir")
+PLACES = ("out", "data_dir", "resume")
 
 
 class ExperimentConfig(Protocol):
@@ -83,9 +84,38 @@ class Run:
                 count += 1
                 folder = config.out / f"{now:%Y%m%d-%H%M%S}-{count}"
         fields = {field: _plain(value) for field, value in vars(config).items() if field not in PLACES}
-        receipt = {"experiment": name, "seed": fields.get("seed"), "config": fields, **_circumstances()}
-        run = cls(folder, config, receipt | {"started": now.isoformat(timespec="seconds")})
+        run = cls(folder, config, _receipt(name, fields))
         run.write_json("config.json", fields)
+        return run
+
+    @classmethod
+    def resume(cls, name: str, config: ExperimentConfig, folder: Path) -> "Run":
+        """Open the folder of a run that was cut short, to go on in it as it was asked to.
+
+        What `config` leaves at its defaults is what it was in that run. Raises RefusedError where that folder holds
+        no run of this experiment, or `config` asks for something else than it did.
+        """
+        try:
+            stored = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise RefusedError(
+                f"resume should be the folder of a run, with its config.json: {error}"
+            ) from error
+        fields = {field: value for field, value in vars(config).items() if field not in PLACES}
+        if not isinstance(stored, dict) or set(stored) != set(fields):
+            raise RefusedError(f"resume should be the folder of a run of {name}, got {folder}")
+        defaults = vars(type(config)())
+        for field, value in fields.items():
+            if value != defaults[field] and _plain(value) != stored[field]:
+                raise RefusedError(
+                    f"{field} was {_plain(stored[field])} in {folder}, got {_plain(value)}; leave it out to go on"
+                )
+        as_they_were = {field: tuple(v) if isinstance(v, list) else v for field, v in stored.items()}
+        config = replace(config, **as_they_were)  # type: ignore[type-var]
+        run = cls(folder, config, _receipt(name, stored))
+        lines = folder / "metrics.jsonl"
+        if lines.exists() and not (written := lines.read_bytes()).endswith(b"\n"):
+            run.write("metrics.jsonl", written[: written.rfind(b"\n") + 1])  # a line was cut short, too
         return run
 
     def write(self, name: str, content: str | bytes) -> Path:
@@ -212,15 +242,19 @@ def main(
     name = Path(sys.argv[0]).stem
     args = [word for argument in sys.argv[1:] for word in _words(argument)]
     config = tyro.cli(config_type, args=args, prog=prog or f"python {sys.argv[0]}", description=description)
+    resumed = getattr(config, "resume", None)
     try:
-        run = Run.start(name, config)
+        run = Run.start(name, config) if resumed is None else Run.resume(name, config, resumed)
+    except RefusedError as error:
+        _fail(f"{name}: {error}")
     except OSError as error:
         _fail(f"{name}: --out {config.out} can't be written: {error.strerror or error}")
     start = time.monotonic()
     try:
-        experiment(config, run)
+        experiment(run.config, run)  # type: ignore[arg-type]
     except RefusedError as error:
-        shutil.rmtree(run.folder)
+        if resumed is None:
+            shutil.rmtree(run.folder)
         _fail(f"{name}: {error}")
     except KeyboardInterrupt:
         run.finish("interrupted", time.monotonic() - start)
@@ -252,6 +286,13 @@ def _words(argument: str) -> list[str]:
 def _fail(message: str) -> NoReturn:
     print(message, file=sys.stderr)
     sys.exit(2)
+
+
+def _receipt(name: str, fields: Mapping[str, Any]) -> dict[str, Any]:
+    """What is known of a run at its start."""
+    started = datetime.now(UTC).isoformat(timespec="seconds")
+    receipt = {"experiment": name, "seed": fields.get("seed"), "config": fields, **_circumstances()}
+    return receipt | {"started": started}
 
 
 def _circumstances() -> dict[str, Any]:
