@@ -21,11 +21,17 @@ def test_it_measures_everyone_in_every_round(tmp_path):
     run = runs.Run.start("bench", config)
     bench.run(config, run)
     results = run.read_json("results.json")
-    assert list(results["seconds"]) == ["by hand", "autodiff", "raw scan", "raw loop"]
-    assert list(results["ratios"]) == ["autodiff", "raw scan", "raw loop"]
+    assert list(results["seconds"]) == [
+        "by hand",
+        "by hand, with metrics",
+        "autodiff",
+        "raw scan",
+        "raw loop",
+    ]
+    assert list(results["ratios"]) == ["by hand, with metrics", "autodiff", "raw scan", "raw loop"]
     assert results["traces"] == {"by hand": 1, "autodiff": 1}
-    assert len(run.metrics()) == 3 * 4
-    for r in results["ratios"].values():
+    assert len(run.metrics()) == 3 * 5
+    for r in [*results["ratios"].values(), results["metrics_over_raw"]]:
         assert r["low"] <= r["median"] <= r["high"]
 
 
