@@ -36,3 +36,17 @@ def test_what_makes_no_sense():
         perceptron((8,), 1, "tan")
     with pytest.raises(ValueError, match="hidden should be at least 1, got 0"):
         perceptron((8, 0), 1)
+    with pytest.raises(ValueError, match="rate should be"):
+        perceptron((8,), 1, drop=1.0)
+
+
+def test_hidden_units_are_dropped_and_only_those():
+    assert [part.name for part in perceptron((8, 4), 3, "relu", drop=0.25).parts] == [
+        "linear(8)",
+        "relu",
+        "dropout(0.25)",
+        "linear(4)",
+        "relu",
+        "dropout(0.25)",
+        "linear(3)",
+    ]
