@@ -20,7 +20,7 @@ flag = $(shell printf %s '$(1)' | tr 'A-Z_' 'a-z-')
 flags = $(foreach v,$(sort $(settings)),$(if $(filter true,$($(v))),--$(call flag,$(v)),$(if $(filter false,$($(v))),--no-$(call flag,$(v)),--$(call flag,$(v)) $($(v)))))
 
 .DEFAULT_GOAL := help
-.PHONY: help install lab planar regression losses explain overfitting lesson bench verify mutants costs test lint types check clean
+.PHONY: help install lab planar regression losses explain overfitting lesson mnist lecun bench verify mutants costs test lint types check clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,6 +50,12 @@ overfitting: $(INSTALLED) ## capacity against data: under- and overfitting, earl
 
 lesson: $(INSTALLED) ## the lesson, executed from start to end; it opens as a notebook, too
 	@$(BIN)/python -m backhand.notebook experiments/lesson.py $(flags)
+
+mnist: $(INSTALLED) ## MNIST: does the activation matter, are more layers needed, what goes wrong, how do weights behave
+	@$(BIN)/python experiments/mnist.py $(flags)
+
+lecun: $(INSTALLED) ## LeCun's table: every fully-connected net on MNIST, published error beside ours (an hour)
+	@$(BIN)/python experiments/lecun.py $(flags)
 
 bench: $(INSTALLED) ## time the library against autodiff and against a raw JAX loop
 	@$(BIN)/python experiments/bench.py $(flags)

@@ -32,6 +32,8 @@ def test_bare_make_lists_the_targets():
         "explain",
         "overfitting",
         "lesson",
+        "mnist",
+        "lecun",
         "bench",
         "verify",
         "mutants",

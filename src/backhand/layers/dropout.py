@@ -4,6 +4,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from backhand import checks
 from backhand.layer import Layer
@@ -16,15 +17,20 @@ def dropout(rate: float) -> Layer:
     so that `apply` is the identity and nothing need be scaled afterwards ("inverted" dropout). Keeps m, one
     byte an entry, though the key would do to draw it again: drawing costs more than reading.
 
-    x of any shape, floating; params are (). m is drawn from `forward`'s key alone, and is the same in every
-    precision. rate is the fraction dropped, from 0 to below 1; TypeError or ValueError is raised otherwise.
+    x of any shape, floating; params are (). m is drawn from `forward`'s key alone, 16 random bits an entry, and is
+    the same in every precision. rate is the fraction dropped, from 0 to below 1; TypeError or ValueError is raised
+    otherwise.
     (Srivastava et al., "Dropout: a simple way to prevent neural networks from overfitting", JMLR 2014.)
     """
     rate = checks.fraction("dropout", "rate", rate)
     kept = 1 - rate
+    highest = np.uint16(max(round(kept * 2**16), 1) - 1)  # of 16 bits that keep an entry
 
     def forward(params: Any, x: Any, key: jax.Array) -> Any:
-        mask = jax.random.bernoulli(key, jnp.float32(kept), x.shape)
+        # Drawing is most of what dropout costs, and a random word of 32 bits does for two entries.
+        words = jax.random.bits(key, (-(-x.size // 2),), jnp.uint32)
+        halves = jax.lax.bitcast_convert_type(words, jnp.uint16).reshape(-1)
+        mask = halves[: x.size].reshape(x.shape) <= highest
         return jnp.where(mask, x / kept, 0), mask
 
     def backward(params: Any, mask: Any, dy: Any) -> Any:
