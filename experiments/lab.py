@@ -90,10 +90,8 @@ def run(config: Config, run: runs.Run) -> None:
 
 def load(config: Config) -> data.Dataset:
     """The data set asked for."""
-    if config.dataset == "digits":
-        return data.digits(config.seed)
     try:
-        return data.tfds(config.dataset, config.data_dir, config.seed)
+        return data.pictures(config.dataset, config.data_dir, config.seed)
     except (OSError, ValueError) as error:
         raise runs.RefusedError(error) from error
 

@@ -23,6 +23,7 @@ from backhand import (
     squared_error,
     tanh,
 )
+from backhand.progress import Progress
 from tests.trees import same_bits
 
 fit_module = sys.modules["backhand.fit"]  # backhand.fit itself is the function
@@ -130,6 +131,16 @@ def test_on_epoch_sees_each_epoch():
 def test_quiet_without_a_terminal(capsys):
     run()
     assert capsys.readouterr() == ("", "")
+
+
+def test_one_progress_for_several_trainings():
+    class Told(Progress):
+        def show(self, epoch, scores):
+            told.append((epoch, list(scores)))
+
+    told = []
+    run(progress=Told(3, parts=2))
+    assert told == [(epoch, ["loss", "accuracy", "val_loss", "val_accuracy"]) for epoch in (1, 2, 3)]
 
 
 def test_progress_on_a_terminal(monkeypatch):

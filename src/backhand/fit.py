@@ -28,6 +28,7 @@ def fit(
     validation: tuple[Any, Any] | None = None,
     metrics: Sequence[Metric] = (),
     patience: int | None = None,
+    progress: Progress | None = None,
     on_epoch: Callable[[TrainState, dict[str, float]], None] | None = None,
 ) -> tuple[TrainState, History]:
     """Train for a number of epochs; return the last state and the history.
@@ -43,6 +44,7 @@ def fit(
       metrics: what to score beside the loss, such as `[accuracy]`.
       patience: stop once the validation loss has not improved for so many epochs, and return the state
         with the best one, or the last if none was finite. None trains to the end and returns the last.
+      progress: the progress line, where it is one for several trainings.
       on_epoch: called after each epoch with the state and that epoch's scores, "epoch" (from 1) among
         them. The state's arrays are used up by the next epoch: copy what is to be kept.
 
@@ -60,7 +62,7 @@ def fit(
     state = jax.tree.map(jnp.copy, state)  # the epoch uses up the state it is given
     history: History = {}
     best, best_epoch, best_loss = None, 0, math.inf
-    progress = Progress(epochs)
+    progress = progress or Progress(epochs)
     try:
         for number in range(1, epochs + 1):
             state, _ = epoch(state, *splits[""])

@@ -24,6 +24,9 @@ DRAWINGS = {
     "nothing on a log axis": lambda: with_errors(train=LOST),
     "bands": lambda: bands(train=CURVE, validation=LOST),
     "bands, not log": lambda: bands(log=False, train=CURVE),
+    "errors by depth": lambda: plots.with_errors({"train": CURVE}, "a title", "layers", "loss", log_x=False),
+    "nothing, and no level": lambda: plots.with_errors({"train": LOST}, "a title", "width", "loss", log=True),
+    "bands alone": lambda: plots.bands({"train": CURVE}, "a title", "epoch", "loss"),
     "fits": lambda: plots.fits(X, X, np.stack([X, X + 1, X + 2]), (X[:2], X[:2]), "a title"),
 }
 
@@ -51,8 +54,17 @@ def test_axes_legend_and_ticks_are_labelled():
     )
 
 
+def test_an_x_that_is_not_logarithmic_shows_all_its_ticks():
+    curve = plots.Curve([1, 2, 3, 4, 5, 6, 7, 8, 9, 10], [0.5] * 10, [0.1] * 10)
+    words = [
+        text(plots.with_errors({"a": curve}, "", "layers", "", log_x=log_x).light) for log_x in (True, False)
+    ]
+    assert [{str(tick) for tick in range(1, 11)} <= seen for seen in words] == [False, True]
+
+
 def test_alt_says_the_numbers():
     assert "train from 0.5 ± 0.1 to 0.125 ± 0.01" in with_errors(train=CURVE).alt
     assert "lowest: 8 ± 20" in bands(train=CURVE).alt
+    assert DRAWINGS["bands alone"]().alt.endswith("to 0.125 ± 0.01.")
     assert "3 nets" in DRAWINGS["fits"]().alt
     assert "within 1 of the true curve and spread by an sd of 1." in DRAWINGS["fits"]().alt

@@ -5,6 +5,7 @@ from backhand.data.dataset import Dataset, Split
 from backhand.data.diabetes import diabetes
 from backhand.data.digits import digits
 from backhand.data.images import tfds
+from backhand.data.pictures import pictures
 from backhand.data.planar import blobs, circle, gauss, lesson, moons, spiral, spirals, xor
 from backhand.data.points import read_points
 
@@ -20,6 +21,7 @@ __all__ = [
     "lesson",
     "line",
     "moons",
+    "pictures",
     "plane",
     "read_points",
     "sine",

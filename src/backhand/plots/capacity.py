@@ -25,16 +25,19 @@ def with_errors(
     title: str,
     x_label: str,
     y_label: str,
-    level: tuple[str, float],
+    level: tuple[str, float] | None = None,
     log: bool = False,
+    log_x: bool = True,
 ) -> Drawing:
-    """Named curves with error bars over a logarithmic x whose ticks are its values; `level` is a horizontal line."""
+    """Named curves with error bars over an x whose ticks are its values; `level` is a horizontal line."""
 
     def panel(axes: Axes) -> None:
         for marker, (label, (x, y, error)) in zip(cycle("osD^vP"), series.items(), strict=False):
             axes.errorbar(x, _shown(y, log), error, label=label, marker=marker, markersize=4, capsize=2)
-        axes.set_xscale("log")
-        ticks = _apart(sorted({float(value) for x, _, _ in series.values() for value in x}))
+        ticks = sorted({float(value) for x, _, _ in series.values() for value in x})
+        if log_x:
+            axes.set_xscale("log")
+            ticks = _apart(ticks)
         axes.set_xticks(ticks, [f"{tick:,g}" for tick in ticks])
         axes.xaxis.set_minor_locator(NullLocator())
         axes.set(title=title, xlabel=x_label, ylabel=y_label)
@@ -48,12 +51,11 @@ def bands(
     title: str,
     x_label: str,
     y_label: str,
-    level: tuple[str, float],
-    mark: tuple[str, float, float],
+    level: tuple[str, float] | None = None,
+    mark: tuple[str, float, float] | None = None,
     log: bool = False,
 ) -> Drawing:
     """Named curves in bands of y ± error; `level` is a horizontal line, `mark` a place on x, ± how much."""
-    name, where, spread = mark
 
     def panel(axes: Axes) -> None:
         ink = axes.xaxis.label.get_color()
@@ -63,13 +65,16 @@ def bands(
             low = np.maximum(low, np.asarray(y) / 10) if log else low
             axes.fill_between(x, low, high, color=line.get_color(), alpha=0.2, linewidth=0)
         left, right = axes.get_xlim()
-        axes.axvspan(max(where - spread, left), min(where + spread, right), color=ink, alpha=0.1, linewidth=0)
-        axes.axvline(where, color=ink, linestyle=":", linewidth=1.2, label=name)
+        if mark is not None:
+            name, where, spread = mark
+            reach = max(where - spread, left), min(where + spread, right)
+            axes.axvspan(*reach, color=ink, alpha=0.1, linewidth=0)
+            axes.axvline(where, color=ink, linestyle=":", linewidth=1.2, label=name)
         axes.set(title=title, xlabel=x_label, ylabel=y_label, xlim=(left, right))
         _finish(axes, series, level, log)
 
-    alt = f"Curves in bands. {title}, {y_label} by {x_label}: {_ends(series)}; {name}: {where:.0f} ± {spread:.0f}."
-    return _draw(panel, alt)
+    marked = f"; {mark[0]}: {mark[1]:.0f} ± {mark[2]:.0f}" if mark is not None else ""
+    return _draw(panel, f"Curves in bands. {title}, {y_label} by {x_label}: {_ends(series)}{marked}.")
 
 
 def fits(
@@ -118,17 +123,21 @@ def _shown(y: Any, log: bool) -> Any:
     return np.where(np.asarray(y) > 0, y, np.nan) if log else y
 
 
-def _finish(axes: Axes, series: Mapping[str, Curve], level: tuple[str, float], log: bool) -> None:
+def _finish(axes: Axes, series: Mapping[str, Curve], level: tuple[str, float] | None, log: bool) -> None:
     """Draw the level; on a logarithmic axis, don't let error bars that reach down to 0 stretch it."""
-    name, height = level
-    axes.axhline(height, color=axes.xaxis.label.get_color(), linewidth=1, label=name, zorder=0)
-    if log:
-        values = np.concatenate([[height], *(np.asarray(y, np.float64) for _, y, _ in series.values())])
+    heights = []
+    if level is not None:
+        name, height = level
+        axes.axhline(height, color=axes.xaxis.label.get_color(), linewidth=1, label=name, zorder=0)
+        heights.append(height)
+    values = np.concatenate([heights, *(np.asarray(y, np.float64) for _, y, _ in series.values())])
+    shown = values[values > 0]  # false for NaN
+    if log and shown.size:
         axes.set_yscale("log")
         axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.yaxis.set_major_formatter("{x:g}")
         axes.yaxis.set_minor_locator(NullLocator())
-        axes.set_ylim(bottom=values[values > 0].min() / 1.6)  # false for NaN
+        axes.set_ylim(bottom=shown.min() / 1.6)
 
 
 def _apart(ticks: list[float]) -> list[float]:

@@ -1,0 +1,12 @@
+"""Pictures with labels, by name."""
+
+import os
+
+from backhand.data.dataset import Dataset
+from backhand.data.digits import digits
+from backhand.data.images import tfds
+
+
+def pictures(name: str, data_dir: str | os.PathLike[str] | None = None, seed: int = 0) -> Dataset:
+    """`digits`, which need no network, or what `tfds` knows by that name; raises as those do."""
+    return digits(seed) if name == "digits" else tfds(name, data_dir, seed)
