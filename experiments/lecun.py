@@ -223,7 +223,10 @@ def run(config: Config, run: runs.Run) -> None:
             run.receipt["params_sha256"] = sha256_of(done)
             run.write_json("results.json", results)
             header, *rows = table_of(results)
-            runs.print_table(header, rows, f"{config.score} error, %")
+            minutes = sum(result["seconds"] for result in done.values()) / 60
+            runs.print_table(
+                header, rows, f"{config.score} error, %; all {len(done)} nets in {minutes:.0f} minutes"
+            )
             path = write_report(config, run, mnist)
             print(f"parameters  sha256 {run.receipt['params_sha256']}\nreport      {path}")
         if len(done) < len(nets):
