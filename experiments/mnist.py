@@ -301,7 +301,7 @@ def wrong(net: Net, split: str) -> np.ndarray:
 
 
 SPLITS = {"training": "", "validation": "val_"}
-ERRORS = {split: f"{split} error %" for split in ("test", "validation", "training")}
+ERRORS = {"test": "test err. %", "validation": "valid. err. %", "training": "train. err. %"}
 
 
 def reach(net: Net, epoch: int) -> np.ndarray:
@@ -358,7 +358,7 @@ def answers(run: runs.Run, nets: list[Net], pictures: data.Dataset, depth: int) 
         report.heading("Does the activation between layers matter?"),
         *map(report.paragraph, activation_in_words(nets)),
         *(report.figures(*drawn) for drawn in activation_figures(run, nets)),
-        report.heading(f"Are {' or '.join(map(str, range(2, depth + 1)))} layers needed?"),
+        report.heading(f"Are {listed(map(str, range(2, depth + 1)), 'or')} layers needed?"),
         report.paragraph(depth_in_words(nets)),
         report.table(*depth_table(nets)),
         report.figures(*depth_figures(run, nets)),
@@ -384,10 +384,10 @@ def named(between: str) -> str:
     return "nothing between" if between == NONE else between
 
 
-def listed(words: Iterable[str]) -> str:
+def listed(words: Iterable[str], link: str = "and") -> str:
     """One, two and three of them."""
     *most, last = words
-    return f"{', '.join(most)} and {last}" if most else last
+    return f"{', '.join(most)} {link} {last}" if most else last
 
 
 def percent(values: Any) -> str:

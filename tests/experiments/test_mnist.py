@@ -297,6 +297,16 @@ def test_words_on_the_control():
     assert "did not get to its end" in mnist.control_in_words(TEXTBOOK[:-1], 10)
 
 
+def test_the_table_fits_a_terminal(capsys):
+    wide = made(3, "sigmoid", 90, shuffled=True, gap=-0.1)
+    wide = wide._replace(test={"accuracy": np.array([0.3, 0.5, 0.9])})
+    header, *rows = mnist.table_of([wide])
+    runs.print_table(header, rows)
+    assert "…" not in capsys.readouterr().out
+    assert rows[0][0] == "3 layers (sigmoid, shuffled labels)"
+    assert rows[0][1] == "43.33 ± 30.55"
+
+
 def test_the_conclusion():
     said = mnist.conclusion(TEXTBOOK, 10_000)
     assert said.startswith(
