@@ -11,6 +11,7 @@ on all 60,000, as the published ones did, and meet the test pictures once, after
 """
 
 import itertools
+import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -389,7 +390,7 @@ def write_report(config: Config, run: runs.Run, mnist: data.Dataset) -> Path:
     results = run.read_json("results.json")
     header, *rows = table_of(results)
     scored = mnist[config.score]
-    best = min(results, key=lambda r: float(np.mean(r["errors"])))
+    best = min(results, key=mean_error)
     pieces = [
         report.paragraph(conclusion(config, results), lead=True),
         report.table(header, rows),
@@ -404,24 +405,37 @@ def write_report(config: Config, run: runs.Run, mnist: data.Dataset) -> Path:
         ),
         report.table(*settings_table(config, results)),
         *distortions_section(config, run, mnist),
-        report.heading("What is still wrong"),
-        report.paragraph(wrong_in_words(config, best, len(scored.y))),
-        report.figures(*mistakes(run, best, scored, mnist)),
-        *run.again(),
     ]
+    if mean_error(best) < math.inf:
+        pieces += [
+            report.heading("What is still wrong"),
+            report.paragraph(wrong_in_words(config, best, len(scored.y))),
+            report.figures(*mistakes(run, best, scored, mnist)),
+        ]
+    pieces += run.again()
     return run.write("report.html", report.page("LeCun's table", *pieces))
 
 
 def conclusion(config: Config, results: Sequence[Mapping[str, Any]]) -> str:
     """What came out, in a sentence or two."""
-    below = [r for r in results if np.mean(r["errors"]) < r["published"]]
-    best = min(results, key=lambda r: float(np.mean(r["errors"])))
+    below = [r for r in results if mean_error(r) < r["published"]]
+    best = min(results, key=mean_error)
+    diverged = [r["row"] for r in results if mean_error(r) == math.inf]
+    apart = f" Training diverged with {', '.join(diverged)}: try a smaller learning rate." if diverged else ""
+    if len(diverged) == len(results):
+        return apart.lstrip()
     what = "test error" if config.score == "test" else "validation error"
     rows = f"{len(below)} of {len(results)} rows have" if len(results) > 1 else f"{len(below)} of 1 row has"
     return (
         f"Trained by backprop written out by hand, {rows} a lower {what} than was published. The lowest is that of "
-        f"{best['row']}: {mean_sd(best['errors'], '.2f')} %, published {best['published']:.2f} %."
+        f"{best['row']}: {mean_sd(best['errors'], '.2f')} %, published {best['published']:.2f} %.{apart}"
     )
+
+
+def mean_error(result: Mapping[str, Any]) -> float:
+    """A row's mean error, in %, to be compared; infinite where a training diverged."""
+    mean = float(np.mean(result["errors"]))
+    return math.inf if math.isnan(mean) else mean
 
 
 def method_in_words(config: Config, mnist: data.Dataset, results: Sequence[Mapping[str, Any]]) -> str:
@@ -452,7 +466,8 @@ def errors_figure(config: Config, results: Sequence[Mapping[str, Any]]) -> plots
     """Every row's errors, and the published one."""
     groups = {r["row"]: r["errors"] for r in results}
     published = {r["row"]: r["published"] for r in results}
-    values = [value for errors in groups.values() for value in errors] + list(published.values())
+    drawn = [value for errors in groups.values() for value in errors if math.isfinite(value)]
+    values = drawn + list(published.values())
     limits = 0.8 * max(min(values), 0.01), 1.2 * max(values)
     title = f"{config.score} error"
     return plots.dots(groups, title, "error, %", limits, ("published", published))
