@@ -107,9 +107,54 @@ def test_a_training_that_diverged_is_told_and_never_the_best(tmp_path):
     assert "still wrong" not in html
     fine = {"row": "300", "errors": [1.5], "published": 4.7}
     assert lecun.conclusion(run.config, [result, fine]).endswith(
-        "1 of 2 rows have a lower test error than was published. The lowest is that of 300: 1.50 %, published 4.70 %. "
+        "1 of 2 rows has a lower test error than was published. The lowest is that of 300: 1.50 %, published 4.70 %. "
         "Training diverged with linear: try a smaller learning rate."
     )
+
+
+def told(*results: tuple[str, float, list[float]]) -> list[dict]:
+    return [
+        {"row": row, "published": published, "errors": errors, "members": lecun.ROWS[row].members}
+        for row, published, errors in results
+    ]
+
+
+def test_an_error_as_low_as_published_is_not_lower():
+    nearly = 100 * (1 - float(np.float32(0.9961)))
+    assert nearly < 0.39
+    said = lecun.conclusion(
+        lecun.Config(), told(("800-committee", 0.39, [nearly]), ("linear", 12.0, [7.4, 7.6]))
+    )
+    assert "1 of 2 rows has a lower test error than was published" in said
+    assert "that of 800-committee: 0.39 %, published 0.39 %." in said
+    assert "0 of 1 row has" in lecun.conclusion(lecun.Config(), told(("linear", 12.0, [13.0])))
+    assert "2 of 2 rows have" in lecun.conclusion(
+        lecun.Config(), told(("linear", 12.0, [7.4]), ("300", 4.7, [1.5]))
+    )
+
+
+def test_how_the_numbers_came_about(mnist):
+    """Of one seed there is no ±; of what was said for this run nothing was chosen in validation."""
+    one = lecun.method_in_words(lecun.Config(("linear",)), mnist, told(("linear", 12.0, [7.4])))
+    assert one.startswith(
+        "Errors on 40 pictures, in %. Nets are each trained on 320. Settings were chosen on 6,000"
+    )
+    assert "committee" not in one
+    config = lecun.Config(("800-committee",), epochs=2, alpha=8.0)
+    several = lecun.method_in_words(config, mnist, told(("800-committee", 0.39, [0.4, 0.5])))
+    assert "± the standard deviation over nets, or committees, from seeds of their own." in several
+    assert "Settings, but for epochs, alpha, which were asked for, were chosen on" in several
+    assert "25 members" in several
+
+
+def test_what_is_dropped_in_words():
+    assert (
+        lecun.dropped_in_words(lecun.Settings((), 1, drop_inputs=0.125, drop_hidden=0.5)) == "12.5% of inputs"
+    )
+    assert lecun.dropped_in_words(lecun.Settings((8,), 1, drop_inputs=0.3, drop_hidden=0.3)) == (
+        "30% of inputs, 30% of units"
+    )
+    assert lecun.dropped_in_words(lecun.Settings((8,), 1)) == "nothing"
 
 
 def test_for_the_table_validation_pictures_train_too(mnist):
