@@ -11,7 +11,9 @@ on all 60,000, as the published ones did, and meet the test pictures once, after
 """
 
 import itertools
+import json
 import math
+import shlex
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -202,11 +204,15 @@ def nets_of(config: Config) -> dict[RowName, list[Net]]:
 def run(config: Config, run: runs.Run) -> None:
     """Train the rows' nets, keep each as it is done, print the table, leave the report, also when interrupted."""
     mnist = load(config)
-    run.receipt["data_sha256"] = mnist.sha256
-    run.receipt["settings"] = {name: asdict(config.row(name).settings) for name in config.rows}
+    setup = {
+        "data_sha256": mnist.sha256,
+        "settings": {name: asdict(config.row(name).settings) for name in config.rows},
+    }
+    run.receipt |= setup
     by_row = nets_of(config)
     nets = {net.stem: net for nets in by_row.values() for net in nets}
-    done = run.read_json("nets.json") if (run.folder / "nets.json").exists() else {}
+    done = done_before(run, setup)
+    run.write_json("setup.json", setup)
     if done:
         print(f"going on in {run.folder}: {len(done)} of {len(nets)} nets are done", flush=True)
     x, y = map(jnp.asarray, training_set(config, mnist))
@@ -232,7 +238,30 @@ def run(config: Config, run: runs.Run) -> None:
             path = write_report(config, run, mnist)
             print(f"parameters  sha256 {run.receipt['params_sha256']}\nreport      {path}")
         if len(done) < len(nets):
-            print(f"to go on    make lecun RESUME={run.folder}")
+            places = {"RESUME": run.folder, "DATA_DIR": config.data_dir}
+            words = [
+                f'{name}="{shlex.quote(str(path))}"' for name, path in places.items() if path is not None
+            ]
+            print(f"to go on    make lecun {' '.join(words)}")
+
+
+def done_before(run: runs.Run, setup: Mapping[str, Any]) -> dict[str, Any]:
+    """What came out of the nets that are done already, where the run goes on in a folder; nothing in a new one.
+
+    Raises RefusedError where they were trained on other pictures or with other settings than the rest would be, as a
+    later version of this file may have.
+    """
+    before = run.folder / "setup.json"
+    if before.exists() and run.read_json("setup.json") != json.loads(json.dumps(setup)):
+        raise runs.RefusedError(
+            f"{run.folder} was begun with other settings or pictures than now; begin anew"
+        )
+    done: dict[str, Any] = run.read_json("nets.json") if (run.folder / "nets.json").exists() else {}
+    lines = run.folder / "metrics.jsonl"
+    if lines.exists():  # a net that was cut short as it was kept is trained again, and logged again
+        kept = [line for line in lines.read_text().splitlines(True) if json.loads(line)["net"] in done]
+        run.write("metrics.jsonl", "".join(kept))
+    return done
 
 
 def work(settings: Settings) -> float:

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
@@ -179,10 +180,12 @@ def test_interrupted_it_goes_on_with_the_next_net(tmp_path, monkeypatch, capsys,
     monkeypatch.setattr(lecun, "train", interrupted)
     with pytest.raises(KeyboardInterrupt):
         lecun.run(config, run)
-    assert f"RESUME={run.folder}" in capsys.readouterr().out
+    assert f'make lecun RESUME="{run.folder}"\n' in capsys.readouterr().out
     assert "2 of 3 rows are done" in (run.folder / "report.html").read_text()
     with (run.folder / "metrics.jsonl").open("a") as file:
-        file.write('{"net": "800-el')  # killed while writing
+        file.write(
+            '{"net": "800-elastic-1", "epoch": 1, "loss": 2.5}\n{"net": "800-el'
+        )  # killed while writing
 
     monkeypatch.setattr(
         lecun, "train", lambda run, net, *rest: trained.append(net.stem) or train(run, net, *rest)
@@ -195,6 +198,42 @@ def test_interrupted_it_goes_on_with_the_next_net(tmp_path, monkeypatch, capsys,
     assert again.metrics() == done.metrics()
     for mine, theirs in zip(again.read_json("results.json"), done.read_json("results.json"), strict=True):
         assert mine | {"seconds": 0} == theirs | {"seconds": 0}
+
+
+def test_nets_of_other_settings_or_pictures_are_not_mixed(tmp_path, monkeypatch):
+    config = lecun.Config(("linear",), seeds=2, epochs=1, out=tmp_path)
+    run = runs.Run.start("lecun", config)
+    monkeypatch.setattr(lecun, "train", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        lecun.run(config, run)
+    again = runs.Run.resume("lecun", lecun.Config(resume=run.folder), run.folder)
+    with pytest.raises(KeyboardInterrupt):  # as it began, it goes on
+        lecun.run(again.config, again)
+    other = lecun.ROWS["linear"].settings
+    monkeypatch.setitem(
+        lecun.ROWS, "linear", lecun.ROWS["linear"]._replace(settings=replace(other, batch_size=64))
+    )
+    with pytest.raises(runs.RefusedError, match="begun with other settings or pictures than now; begin anew"):
+        lecun.run(again.config, again)
+    monkeypatch.undo()
+    mnist = small_mnist("train", "validation", "test")
+    changed = data.Dataset("mnist", dict(mnist.splits) | {"test": mnist["validation"]}, mnist.class_names)
+    monkeypatch.setattr(data, "tfds", lambda name, data_dir, seed: changed)
+    with pytest.raises(runs.RefusedError, match="begun with other settings or pictures"):
+        lecun.run(again.config, again)
+
+
+def interrupt(*_):
+    raise KeyboardInterrupt
+
+
+def test_the_command_to_go_on_says_where_the_data_are(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(lecun, "train", interrupt)
+    config = lecun.Config(("linear",), out=tmp_path / "my runs", data_dir=tmp_path)
+    run = runs.Run.start("lecun", config)
+    with pytest.raises(KeyboardInterrupt):
+        lecun.run(config, run)
+    assert f"""make lecun RESUME="'{run.folder}'" DATA_DIR="{tmp_path}"\n""" in capsys.readouterr().out
 
 
 def test_every_row_trains_the_net_it_is_named_for():
