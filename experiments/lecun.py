@@ -27,7 +27,7 @@ import optax
 
 import backhand as bh
 from backhand import data, plots, report, runs
-from backhand.checks import non_negative_number, positive_float32, positive_integer, seed_in_range
+from backhand.checks import fraction, non_negative_number, positive_float32, positive_integer, seed_in_range
 from backhand.digest import sha256
 from backhand.perceptrons import Activation, perceptron, perceptron_name
 from backhand.progress import Progress
@@ -160,6 +160,8 @@ class Config:
     def __post_init__(self) -> None:
         if not self.rows or len(set(self.rows)) < len(self.rows):
             raise ValueError(f"config: rows should be different rows, one at least, got {self.rows}")
+        if unknown := [name for name in self.rows if name not in ROWS]:
+            raise ValueError(f"config: rows should be of {', '.join(ROWS)}, got {', '.join(unknown)}")
         for name in ("seeds", "epochs"):
             if getattr(self, name) is not None:
                 positive_integer("config", name, getattr(self, name))
@@ -167,6 +169,8 @@ class Config:
             settings = self.row(name).settings  # with what flags change in it
             positive_float32("config", "learning_rate", settings.learning_rate)
             non_negative_number("config", "weight_decay", settings.weight_decay)
+            fraction("config", "drop_inputs", settings.drop_inputs)
+            fraction("config", "drop_hidden", settings.drop_hidden)
             network(settings)
         rows = [self.row(name) for name in self.rows]
         seed_in_range("config", self.seed, max(row.seeds * row.members for row in rows))
