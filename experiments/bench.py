@@ -74,13 +74,13 @@ def run(config: Config, run: runs.Run) -> None:
         return count
 
     loss = bh.softmax_cross_entropy
-    held_out = x[: config.examples // 10 or 1], y[: config.examples // 10 or 1]
+    some = x[: config.examples // 10 or 1], y[: config.examples // 10 or 1]
     bare = bh.make_epoch(bh.make_step(bh.manual(net, loss), optimizer), config.batch_size)
 
     def with_metrics(state: bh.TrainState, x: Any, y: Any) -> tuple[bh.TrainState, Any]:
-        """An epoch as one watches it: its mean loss, then loss and accuracy on a tenth as many other examples."""
+        """An epoch as one watches it: its mean loss, then loss and accuracy on a tenth of the examples."""
         state, values = bare(state, x, y)
-        score(net, loss, state.params, *held_out, [bh.accuracy])
+        score(net, loss, state.params, *some, [bh.accuracy])
         return state, values.mean(keepdims=True)
 
     contestants: dict[str, Callable[[Any, Any, Any], Any]] = {
@@ -196,7 +196,7 @@ def print_table(config: Config, results: dict[str, Any]) -> None:
     r = results["metrics_over_raw"]
     print(
         f"with shuffling and metrics, by hand / raw scan: {r['median']:.3f} ({r['low']:.3f} – {r['high']:.3f})\n"
-        f"metrics: the training loss as it runs; loss and accuracy on {config.examples // 10 or 1:,} other examples"
+        f"metrics: the training loss as it runs; loss and accuracy after it, on {config.examples // 10 or 1:,} examples"
     )
 
 

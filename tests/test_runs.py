@@ -198,6 +198,10 @@ def test_the_command_that_repeats_a_run(tmp_path):
 class Resumable(Config):
     resume: Path | None = None
 
+    def __post_init__(self):
+        if self.seed < 0:
+            raise ValueError("config: seed should be at least 0")
+
 
 def test_a_run_that_was_cut_short_is_opened_again(tmp_path):
     cut = runs.Run.start("toy", Resumable(tmp_path, seed=4, hidden=(8,)))
@@ -226,6 +230,40 @@ def test_going_on_otherwise_than_it_began_is_refused(tmp_path):
     cut.write("config.json", '{"width": 3}')
     with pytest.raises(runs.RefusedError, match="resume should be the folder of a run of toy"):
         runs.Run.resume("toy", Resumable(tmp_path), cut.folder)
+
+
+def test_what_is_asked_for_no_more_is_refused(tmp_path):
+    cut = runs.Run.start("toy", Resumable(tmp_path))
+    stored = cut.read_json("config.json")
+    cut.write_json("config.json", stored | {"seed": -1, "csv": None})
+    with pytest.raises(runs.RefusedError, match="makes no sense now: config: seed should be at least 0"):
+        runs.Run.resume("toy", Resumable(tmp_path), cut.folder)
+
+
+def test_the_receipt_of_what_was_done_before_is_kept(tmp_path):
+    run = runs.Run.start("toy", Resumable(tmp_path))
+    receipts = []
+    for seconds in (3.0, 5.0):
+        run.finish("interrupted", seconds)
+        receipts.append(run.read_json("receipt.json"))
+        run = runs.Run.resume("toy", Resumable(tmp_path), run.folder)
+    first, second = run.receipt["earlier"]
+    assert (first["seconds"], second["seconds"]) == (3.0, 5.0)
+    assert first["outcome"] == "interrupted"
+    for earlier, receipt in zip((first, second), receipts, strict=True):
+        assert earlier["started"] == receipt["started"]
+        assert earlier["versions"] == receipt["versions"]
+    assert "earlier" not in second
+    assert "seconds 3.0" in dict(run.facts())["earlier"]
+
+
+def test_a_folder_to_go_on_in_that_cannot_be_written(tmp_path, monkeypatch, capsys):
+    cut = runs.Run.start("toy", Resumable(tmp_path))
+    (cut.folder / "config.json.partial").mkdir()  # root may write anywhere, but not over a folder
+    monkeypatch.setattr(sys, "argv", ["toy.py", "--resume", str(cut.folder)])
+    with pytest.raises(SystemExit, match="2"):
+        runs.main(Resumable, lambda config, run: None, "A toy.")
+    assert f"toy: --resume {cut.folder} can't be written" in capsys.readouterr().err
 
 
 def test_a_refused_resume_leaves_the_folder_as_it_was(tmp_path, monkeypatch, capsys):

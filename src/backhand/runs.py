@@ -42,6 +42,8 @@ from backhand.digest import sha256
 
 # Fields that say where things lie on this machine, which is no part of a run.
 PLACES = ("out", "data_dir", "resume")
+# What a receipt says of one sitting, where a run that was cut short had several.
+PER_SITTING = ("versions", "device", "commit", "dirty", "started", "ended", "seconds", "outcome")
 
 
 class ExperimentConfig(Protocol):
@@ -92,8 +94,9 @@ class Run:
     def resume(cls, name: str, config: ExperimentConfig, folder: Path) -> "Run":
         """Open the folder of a run that was cut short, to go on in it as it was asked to.
 
-        What `config` leaves at its defaults is what it was in that run. Raises RefusedError where that folder holds
-        no run of this experiment, or `config` asks for something else than it did.
+        What `config` leaves at its defaults is what it was in that run. What its receipt said, if it came to write
+        one, stays in the new one. Raises RefusedError where that folder holds no run of this experiment, or `config`
+        asks for something else than it did; OSError where the folder can't be written.
         """
         try:
             stored = json.loads((folder / "config.json").read_text(encoding="utf-8"))
@@ -111,8 +114,18 @@ class Run:
                     f"{field} was {_plain(stored[field])} in {folder}, got {_plain(value)}; leave it out to go on"
                 )
         as_they_were = {field: tuple(v) if isinstance(v, list) else v for field, v in stored.items()}
-        config = replace(config, **as_they_were)  # type: ignore[type-var]
+        try:
+            config = replace(config, **as_they_were)  # type: ignore[type-var]
+        except (TypeError, ValueError) as error:
+            raise RefusedError(f"resume: what {folder} was asked for makes no sense now: {error}") from error
         run = cls(folder, config, _receipt(name, stored))
+        run.write_json(
+            "config.json", stored
+        )  # as it is, to see that it can be written before anything is trained
+        if (folder / "receipt.json").exists():
+            former = json.loads((folder / "receipt.json").read_text(encoding="utf-8"))
+            once = {key: value for key, value in former.items() if key in PER_SITTING}
+            run.receipt["earlier"] = [*former.get("earlier", []), once]
         lines = folder / "metrics.jsonl"
         if lines.exists() and not (written := lines.read_bytes()).endswith(b"\n"):
             run.write("metrics.jsonl", written[: written.rfind(b"\n") + 1])  # a line was cut short, too
@@ -236,8 +249,8 @@ def main(
     """An experiment's command line: flags to config, a run folder, the experiment, the receipt.
 
     A config that makes no sense, or a folder that can't be written, ends it with a message and status 2
-    before anything has run, and leaves no folder; Ctrl-C with status 130, after saying what was kept. `prog`
-    is how it is called, where that is not `python FILE`.
+    before anything has run, and leaves no folder but one that was there; Ctrl-C with status 130, after saying
+    what was kept. `prog` is how it is called, where that is not `python FILE`.
     """
     name = Path(sys.argv[0]).stem
     args = [word for argument in sys.argv[1:] for word in _words(argument)]
@@ -248,7 +261,8 @@ def main(
     except RefusedError as error:
         _fail(f"{name}: {error}")
     except OSError as error:
-        _fail(f"{name}: --out {config.out} can't be written: {error.strerror or error}")
+        folder = f"--out {config.out}" if resumed is None else f"--resume {resumed}"
+        _fail(f"{name}: {folder} can't be written: {error.strerror or error}")
     start = time.monotonic()
     try:
         experiment(run.config, run)  # type: ignore[arg-type]

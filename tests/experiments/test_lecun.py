@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
@@ -98,6 +99,65 @@ def test_on_validation_the_test_set_is_not_even_there(tmp_path, monkeypatch):
     assert "each trained on 290" in (run.folder / "report.html").read_text()
 
 
+def test_a_training_that_diverged_is_told_and_never_the_best(tmp_path):
+    run = carry_out(lecun.Config(("linear",), seeds=1, epochs=1, learning_rate=1e30, out=tmp_path))
+    (result,) = run.read_json("results.json")
+    assert np.isnan(result["errors"]).all()
+    html = (run.folder / "report.html").read_text()
+    assert "Training diverged with linear: try a smaller learning rate." in html
+    assert "still wrong" not in html
+    fine = {"row": "300", "errors": [1.5], "published": 4.7}
+    assert lecun.conclusion(run.config, [result, fine]).endswith(
+        "1 of 2 rows has a lower test error than was published. The lowest is that of 300: 1.50 %, published 4.70 %. "
+        "Training diverged with linear: try a smaller learning rate."
+    )
+
+
+def told(*results: tuple[str, float, list[float]]) -> list[dict]:
+    return [
+        {"row": row, "published": published, "errors": errors, "members": lecun.ROWS[row].members}
+        for row, published, errors in results
+    ]
+
+
+def test_an_error_as_low_as_published_is_not_lower():
+    nearly = 100 * (1 - float(np.float32(0.9961)))
+    assert nearly < 0.39
+    said = lecun.conclusion(
+        lecun.Config(), told(("800-committee", 0.39, [nearly]), ("linear", 12.0, [7.4, 7.6]))
+    )
+    assert "1 of 2 rows has a lower test error than was published" in said
+    assert "that of 800-committee: 0.39 %, published 0.39 %." in said
+    assert "0 of 1 row has" in lecun.conclusion(lecun.Config(), told(("linear", 12.0, [13.0])))
+    assert "2 of 2 rows have" in lecun.conclusion(
+        lecun.Config(), told(("linear", 12.0, [7.4]), ("300", 4.7, [1.5]))
+    )
+
+
+def test_how_the_numbers_came_about(mnist):
+    """Of one seed there is no ±; of what was said for this run nothing was chosen in validation."""
+    one = lecun.method_in_words(lecun.Config(("linear",)), mnist, told(("linear", 12.0, [7.4])))
+    assert one.startswith(
+        "Errors on 40 pictures, in %. Nets are each trained on 320. Settings were chosen on 6,000"
+    )
+    assert "committee" not in one
+    config = lecun.Config(("800-committee",), epochs=2, alpha=8.0)
+    several = lecun.method_in_words(config, mnist, told(("800-committee", 0.39, [0.4, 0.5])))
+    assert "± the standard deviation over nets, or committees, from seeds of their own." in several
+    assert "Settings, but for epochs, alpha, which were asked for, were chosen on" in several
+    assert "25 members" in several
+
+
+def test_what_is_dropped_in_words():
+    assert (
+        lecun.dropped_in_words(lecun.Settings((), 1, drop_inputs=0.125, drop_hidden=0.5)) == "12.5% of inputs"
+    )
+    assert lecun.dropped_in_words(lecun.Settings((8,), 1, drop_inputs=0.3, drop_hidden=0.3)) == (
+        "30% of inputs, 30% of units"
+    )
+    assert lecun.dropped_in_words(lecun.Settings((8,), 1)) == "nothing"
+
+
 def test_for_the_table_validation_pictures_train_too(mnist):
     x, y = lecun.training_set(lecun.Config(), mnist)
     assert len(x) == len(y) == 320
@@ -120,10 +180,12 @@ def test_interrupted_it_goes_on_with_the_next_net(tmp_path, monkeypatch, capsys,
     monkeypatch.setattr(lecun, "train", interrupted)
     with pytest.raises(KeyboardInterrupt):
         lecun.run(config, run)
-    assert f"RESUME={run.folder}" in capsys.readouterr().out
+    assert f'make lecun RESUME="{run.folder}"\n' in capsys.readouterr().out
     assert "2 of 3 rows are done" in (run.folder / "report.html").read_text()
     with (run.folder / "metrics.jsonl").open("a") as file:
-        file.write('{"net": "800-el')  # killed while writing
+        file.write(
+            '{"net": "800-elastic-1", "epoch": 1, "loss": 2.5}\n{"net": "800-el'
+        )  # killed while writing
 
     monkeypatch.setattr(
         lecun, "train", lambda run, net, *rest: trained.append(net.stem) or train(run, net, *rest)
@@ -136,6 +198,42 @@ def test_interrupted_it_goes_on_with_the_next_net(tmp_path, monkeypatch, capsys,
     assert again.metrics() == done.metrics()
     for mine, theirs in zip(again.read_json("results.json"), done.read_json("results.json"), strict=True):
         assert mine | {"seconds": 0} == theirs | {"seconds": 0}
+
+
+def test_nets_of_other_settings_or_pictures_are_not_mixed(tmp_path, monkeypatch):
+    config = lecun.Config(("linear",), seeds=2, epochs=1, out=tmp_path)
+    run = runs.Run.start("lecun", config)
+    monkeypatch.setattr(lecun, "train", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        lecun.run(config, run)
+    again = runs.Run.resume("lecun", lecun.Config(resume=run.folder), run.folder)
+    with pytest.raises(KeyboardInterrupt):  # as it began, it goes on
+        lecun.run(again.config, again)
+    other = lecun.ROWS["linear"].settings
+    monkeypatch.setitem(
+        lecun.ROWS, "linear", lecun.ROWS["linear"]._replace(settings=replace(other, batch_size=64))
+    )
+    with pytest.raises(runs.RefusedError, match="begun with other settings or pictures than now; begin anew"):
+        lecun.run(again.config, again)
+    monkeypatch.undo()
+    mnist = small_mnist("train", "validation", "test")
+    changed = data.Dataset("mnist", dict(mnist.splits) | {"test": mnist["validation"]}, mnist.class_names)
+    monkeypatch.setattr(data, "tfds", lambda name, data_dir, seed: changed)
+    with pytest.raises(runs.RefusedError, match="begun with other settings or pictures"):
+        lecun.run(again.config, again)
+
+
+def interrupt(*_):
+    raise KeyboardInterrupt
+
+
+def test_the_command_to_go_on_says_where_the_data_are(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(lecun, "train", interrupt)
+    config = lecun.Config(("linear",), out=tmp_path / "my runs", data_dir=tmp_path)
+    run = runs.Run.start("lecun", config)
+    with pytest.raises(KeyboardInterrupt):
+        lecun.run(config, run)
+    assert f"""make lecun RESUME="'{run.folder}'" DATA_DIR="{tmp_path}"\n""" in capsys.readouterr().out
 
 
 def test_every_row_trains_the_net_it_is_named_for():
@@ -172,7 +270,9 @@ def test_every_row_trains_the_net_it_is_named_for():
         ({"epochs": -1}, "epochs should be at least 1, got -1"),
         ({"learning_rate": 0.0}, "learning_rate should be"),
         ({"weight_decay": -0.1}, "weight_decay should be"),
-        ({"drop_hidden": 1.0}, "dropout: rate should be"),
+        ({"rows": ("300", "301")}, "rows should be of linear, .*, got 301"),
+        ({"drop_inputs": -0.1}, "drop_inputs should be from 0 to below 1, got -0.1"),
+        ({"drop_hidden": 1.0}, "drop_hidden should be from 0 to below 1, got 1.0"),
         ({"sigma": 0.0}, "distort: sigma should be"),
         ({"seed": -1}, "seed"),
         ({"seed": 2**32 - 10}, "seed"),

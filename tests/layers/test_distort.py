@@ -5,6 +5,7 @@ import pytest
 from scipy import ndimage
 
 import backhand as bh
+from backhand.layers.distort import _waves
 
 SHAPE = (9, 12)
 RNG = np.random.default_rng(0)
@@ -63,6 +64,62 @@ def test_the_elastic_field_is_simards():
     assert np.abs(u.mean((0, 1, 2))).max() < 0.2
     neighbours = (u[:, 1:] * u[:, :-1]).mean() / u.var()
     assert neighbours == pytest.approx(np.exp(-1 / (4 * sigma**2)), abs=0.01)
+
+
+def test_the_elastic_field_at_the_edges_and_from_pixel_to_pixel():
+    """Its covariance is that of uniform steps smoothed by a Gaussian, with no steps beyond the edge."""
+    alpha, sigma, count = 8.0, 2.0, 20000
+    _, source = bh.distort(SHAPE, alpha=alpha, sigma=sigma).forward(
+        (), jnp.zeros((count, 108)), jax.random.key(0)
+    )
+    u = np.asarray(source) - np.stack(np.mgrid[:9, :12], -1).reshape(108, 2)
+    one_step = np.zeros((108, *SHAPE))
+    one_step[np.arange(108), *np.unravel_index(np.arange(108), SHAPE)] = 1
+    blur = ndimage.gaussian_filter(one_step, (0, sigma, sigma), mode="constant", truncate=12).reshape(
+        108, 108
+    )
+    wanted = alpha**2 / 3 * blur.T @ blur
+    for axis in (0, 1):
+        got = u[:, :, axis].T @ u[:, :, axis] / count
+        np.testing.assert_allclose(got, wanted, atol=0.03 * wanted.max())
+    assert np.abs(u[:, :, 0].T @ u[:, :, 1] / count).max() < 0.03 * wanted.max()  # rows and columns apart
+
+
+def test_waves_keep_all_but_a_ten_thousandth():
+    for size, sigma in ((28, 4.0), (9, 2.0), (12, 0.5), (5, 50.0)):
+        distance = np.subtract.outer(np.arange(size), np.arange(size))
+        blur = np.exp(-0.5 * (distance / sigma) ** 2) / (sigma * np.sqrt(2 * np.pi))
+        waves = _waves(size, sigma)
+        kept = (waves**2).sum() / (blur**2).sum()
+        assert 1 - 1e-4 <= kept <= 1 + 1e-12
+        np.testing.assert_allclose(waves @ waves.T, blur @ blur.T, atol=0.011 * (blur @ blur.T).max())
+    assert _waves(28, 4.0).shape == (28, 7)
+
+
+def test_half_precision_and_far_away():
+    """Places are in float32; what is read from far beyond the edge is no ink."""
+    for dtype in ("float16", "bfloat16", "float32"):
+        x = X[:, :20].astype(dtype)
+        layer = bh.distort((4, 5), shift=1.0, alpha=3.0, sigma=2.0)
+        y, source = layer.forward((), x, jax.random.key(0))
+        _, dx = layer.backward((), source, y)
+        assert (y.dtype, source.dtype, dx.dtype) == (x.dtype, jnp.float32, x.dtype)
+        assert (y.shape, dx.shape) == (x.shape, x.shape)
+    far = bh.distort((4, 5), shift=1e6, rotate=360.0, alpha=1e6)
+    y, source = far.forward((), X[:, :20], jax.random.key(0))
+    assert float(jnp.abs(y).sum()) == 0
+    assert float(jnp.abs(far.backward((), source, jnp.ones_like(y))[1]).sum()) == 0
+
+
+def test_under_vmap_as_alone():
+    layer = bh.distort((4, 5), **EVERYTHING)
+    x, keys = X[:, :20].reshape(3, 2, 20), jax.random.split(jax.random.key(0), 3)
+    ys, sources = jax.vmap(lambda x, key: layer.forward((), x, key))(x, keys)
+    _, dxs = jax.vmap(lambda source, dy: layer.backward((), source, dy))(sources, ys)
+    for i in range(3):
+        y, source = layer.forward((), x[i], keys[i])
+        np.testing.assert_allclose(ys[i], y, rtol=1e-12)
+        np.testing.assert_allclose(dxs[i], layer.backward((), source, y)[1], rtol=1e-12, atol=1e-12)
 
 
 def test_backward_is_right():

@@ -36,6 +36,23 @@ def test_the_key_alone_decides():
     assert (layer.forward((), X, jax.random.key(3))[1] != double).any()
 
 
+@pytest.mark.parametrize("shape", [(), (7,), (3, 5), (0, 4)])
+def test_odd_counts_and_none(shape):
+    """Entries are drawn by twos."""
+    layer = bh.dropout(0.3)
+    y, mask = layer.forward((), jnp.ones(shape, "float16"), jax.random.key(0))
+    _, dx = layer.backward((), mask, y)
+    assert y.shape == mask.shape == dx.shape == shape
+    assert y.dtype == dx.dtype == jnp.float16
+
+
+def test_neighbours_are_dropped_independently():
+    """Two entries share a random word, each its half."""
+    _, mask = bh.dropout(0.3).forward((), jnp.ones((200, 500)), jax.random.key(0))
+    left, right = np.asarray(mask, float).reshape(-1, 2).T
+    assert abs(np.corrcoef(left, right)[0, 1]) < 0.015
+
+
 def test_each_step_drops_others():
     """Within a net, and from step to step of one training."""
     net = bh.serial(bh.dropout(0.5), bh.dropout(0.5))

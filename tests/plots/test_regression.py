@@ -60,6 +60,7 @@ def test_what_is_named_and_said():
     assert "ours 2 ± 1.4; theirs 2.25 ± 0.35" in DRAWINGS["dots"]().alt
     assert {"0.05", "0.1", "0.2", "0.5"} <= text(DRAWINGS["dots on a log axis"]().light)
     assert "correlation -1.00" in DRAWINGS["predictions"]().alt
+    assert "ours 1." in DRAWINGS["a dot"]().alt  # alone it strays from nothing
     marked = DRAWINGS["dots and marks"]()
     assert "published" in text(marked.light)
     assert "ours 2 ± 1.4; theirs 2.25 ± 0.35, published 4.7." in marked.alt

@@ -27,7 +27,7 @@ def distort(
     ways; A turns by ±rotate degrees, enlarges by a factor within 1 ± scale, and shears by ±shear pixels a pixel.
     u is Simard's elastic field: at every pixel a step from ±1 both ways, smoothed by a Gaussian of `sigma`
     pixels, times `alpha` (Simard, Steinkraus and Platt, "Best practices for convolutional neural networks", 2003).
-    Sums of so many steps are normal, and smooth: a few waves a side, which are drawn in place of the steps.
+    Sums of many steps, as for sigma above 1, are all but normal, and smooth: drawn as a few normal waves a side.
 
     Between pixels x is bilinear, with no ink beyond the edge. So y is linear in x, y_p = Σ_q w_pq x_q, with four
     weights a pixel, and dx_q = Σ_p w_pq dy_p: each dy goes back to the pixels it was read from. Keeps where.
@@ -90,8 +90,9 @@ def distort(
 
 
 def _waves(size: int, sigma: float) -> np.ndarray:
-    """U S of a Gaussian blur, U S Vᵀ (size, size), less columns that make up 1e-4 of what it does to normal noise."""
-    # Normal numbers times Vᵀ are such numbers again: Vᵀ is left out.
+    """U S of a Gaussian blur, U S Vᵀ (size, size), less columns that hold up to 1e-4 of what it makes of noise."""
+    # Normal numbers times Vᵀ are such numbers again: Vᵀ is left out. U's signs are LAPACK's choice: from one key
+    # another build of it may draw other fields, as likely ones.
     distance = np.subtract.outer(np.arange(size), np.arange(size)) / sigma
     blur = np.exp(-0.5 * distance**2) / (sigma * math.sqrt(2 * math.pi))
     u, s, _ = np.linalg.svd(blur)

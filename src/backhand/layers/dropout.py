@@ -19,7 +19,7 @@ def dropout(rate: float) -> Layer:
 
     x of any shape, floating; params are (). m is drawn from `forward`'s key alone, 16 random bits an entry, and is
     the same in every precision. rate is the fraction dropped, from 0 to below 1; TypeError or ValueError is raised
-    otherwise.
+    otherwise. It holds to 2⁻¹⁶, so that the mean of y strays where next to nothing is kept.
     (Srivastava et al., "Dropout: a simple way to prevent neural networks from overfitting", JMLR 2014.)
     """
     rate = checks.fraction("dropout", "rate", rate)

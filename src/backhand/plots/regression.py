@@ -170,7 +170,8 @@ def dots(
 
     compared = {group: f", {marks[0]} {value:.3g}" for group, value in marks[1].items()} if marks else {}
     said = "; ".join(
-        f"{name} {np.mean(v):.3g} ± {_sd(v):.2g}{compared.get(name, '')}" for name, v in groups.items()
+        f"{name} {np.mean(v):.3g}{f' ± {_sd(v):.2g}' if len(v) > 1 else ''}{compared.get(name, '')}"
+        for name, v in groups.items()
     )
     return draw(panel, f"Dots. {title}: {said}.", height=1.2 + 0.45 * len(groups))
 
