@@ -32,7 +32,8 @@ MAY_IMPORT = {
     "perceptrons": {"layer", "layers", "combinators", "checks"},
     "verify": {"layer", "layers", "combinators", "losses", "gradients", "checks"},
     "data": {"digest"},
-    "runs": {"digest", "report"},
+    "files": {"layer", "checks", "digest"},
+    "runs": {"digest", "files", "report"},
     "timing": set(),
     "report": set(),
     "resampling": set(),
@@ -40,6 +41,7 @@ MAY_IMPORT = {
     "notebook": {"report", "runs"},
 }
 CORE = {
+    "files",
     "layer",
     "checks",
     "layers",

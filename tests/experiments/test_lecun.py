@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import backhand as bh
-from backhand import data, runs
+from backhand import data, files, runs
 from experiments import lecun
 
 ROWS = ("linear", "800-elastic", "800-committee")
@@ -50,7 +50,7 @@ def params_of(run: runs.Run, stem: str, name: lecun.RowName) -> tuple[bh.Layer, 
     assert isinstance(run.config, lecun.Config)
     net = lecun.network(run.config.row(name).settings)
     like = net.init(jax.random.key(0), jnp.zeros((1, 784)))
-    return net, runs.arrays_as(like, run.arrays(f"nets/{stem}.safetensors"))
+    return net, files.arrays_as(like, run.arrays(f"nets/{stem}.safetensors"))
 
 
 def test_the_nets_kept_make_the_errors_told(done, mnist):
