@@ -41,7 +41,6 @@ MAY_IMPORT = {
     "notebook": {"report", "runs"},
 }
 CORE = {
-    "files",
     "layer",
     "checks",
     "layers",

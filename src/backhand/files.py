@@ -96,7 +96,7 @@ def decode(content: bytes, name: str) -> tuple[dict[str, np.ndarray], dict[str, 
         metadata = json.loads(content[8 : 8 + length])["__metadata__"]
         config, digest = metadata["config"], metadata["sha256"]
         arrays = {}
-        for key, tensor in safetensors.deserialize(content):
+        for key, tensor in sorted(safetensors.deserialize(content), key=lambda pair: pair[0]):
             arrays[key] = np.frombuffer(tensor["data"], DTYPES[tensor["dtype"]]).reshape(tensor["shape"])
         whole = digest == _digest(arrays, config)
         settings = json.loads(config)
