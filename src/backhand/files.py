@@ -82,7 +82,8 @@ def encode(arrays: Mapping[str, np.ndarray], config: str = "{}") -> bytes:
     import safetensors.numpy
 
     contiguous = {name: np.asarray(a, order="C") for name, a in arrays.items()}  # a scalar stays one
-    metadata = {"config": config, "sha256": _digest(contiguous, config)}
+    # One entry: of several, safetensors writes one first and next time another, and equal runs have equal files.
+    metadata = {"backhand": json.dumps([config, _digest(contiguous, config)])}
     return safetensors.numpy.save(contiguous, metadata)
 
 
@@ -93,8 +94,7 @@ def decode(content: bytes, name: str) -> tuple[dict[str, np.ndarray], dict[str, 
     # Damage can make of the header anything that JSON can be, and some of it no reader has thought of.
     try:
         length = int.from_bytes(content[:8], "little")
-        metadata = json.loads(content[8 : 8 + length])["__metadata__"]
-        config, digest = metadata["config"], metadata["sha256"]
+        config, digest = json.loads(json.loads(content[8 : 8 + length])["__metadata__"]["backhand"])
         arrays = {}
         for key, tensor in sorted(safetensors.deserialize(content), key=lambda pair: pair[0]):
             arrays[key] = np.frombuffer(tensor["data"], DTYPES[tensor["dtype"]]).reshape(tensor["shape"])
