@@ -28,7 +28,7 @@ import numpy as np
 import optax
 
 import backhand as bh
-from backhand import data, plots, report, runs
+from backhand import data, files, plots, report, runs
 from backhand.checks import fraction, non_negative_number, positive_float32, positive_integer, seed_in_range
 from backhand.digest import sha256
 from backhand.perceptrons import Activation, perceptron, perceptron_name
@@ -348,7 +348,7 @@ def train(
         losses.append(float(values.mean()))
         progress.show(number, {"loss": losses[-1]})
     p = jax.nn.softmax(layer.apply(state.params, jnp.asarray(scored.x)))
-    params = runs.named_arrays(state.params)
+    params = files.named_arrays(state.params)
     run.save_arrays(f"nets/{net.stem}.safetensors", params)
     run.save_arrays(f"nets/{net.stem}-said.safetensors", {"p": np.asarray(p)})
     for number, value in enumerate(losses, start=1):

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import backhand as bh
-from backhand import data, plots, report, runs
+from backhand import data, files, plots, report, runs
 from backhand.checks import positive_float32, positive_integer, seed_in_range
 from backhand.perceptrons import OPTIMIZERS, Activation, Optimizer, perceptron, perceptron_name
 from backhand.progress import Progress
@@ -211,7 +211,7 @@ def train(
             count = sum(leaf[0].size for leaf in jax.tree.leaves(states.params))
             results.append({"net": name, "hidden": hidden, "parameters": count, "epochs": done, **scores})
             run.save_params(params)
-            run.save_arrays("frames.safetensors", runs.named_arrays(frames))
+            run.save_arrays("frames.safetensors", files.named_arrays(frames))
             run.write_json("results.json", results)
 
 
@@ -309,7 +309,7 @@ def trained(
     """A net, and its parameters from the arrays of a file."""
     net, _ = network(config, tuple(result["hidden"]), len(points.class_names))
     form = jax.eval_shape(net.init, jax.random.key(0), points["train"].x.astype(np.float32))
-    return net, runs.arrays_as(form, arrays, prefix)
+    return net, files.arrays_as(form, arrays, prefix)
 
 
 def layer_outputs(net: bh.Layer, params: Any, x: np.ndarray) -> list[np.ndarray]:

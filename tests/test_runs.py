@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from backhand import Linear, runs
+from backhand import Linear, files, runs
 from backhand.digest import sha256
 
 
@@ -63,14 +63,14 @@ def test_params_by_path_and_digest(run):
 
 def test_arrays_go_back_into_their_tree():
     tree = ((Linear(np.ones((2, 3)), np.zeros(3)), ()), {"scale": np.array(2.0)})
-    arrays = runs.named_arrays({7: tree})
+    arrays = files.named_arrays({7: tree})
     assert "7.0.0.w" in arrays
-    back = runs.arrays_as(tree, arrays, "7.")
+    back = files.arrays_as(tree, arrays, "7.")
     assert isinstance(back[0][0], Linear)
     assert back[0][0].w is arrays["7.0.0.w"]
     assert back[1]["scale"] == 2
     with pytest.raises(KeyError, match=r"8\.0\.0\.w"):
-        runs.arrays_as(tree, arrays, "8.")
+        files.arrays_as(tree, arrays, "8.")
 
 
 def test_writing_is_whole_or_not_at_all(run, monkeypatch):

@@ -3,6 +3,7 @@
 from backhand.bridge import as_custom_vjp
 from backhand.combinators import parallel, residual, serial
 from backhand.explanation import explain
+from backhand.files import load, save
 from backhand.fit import fit
 from backhand.gradients import autodiff, manual
 from backhand.layer import Layer, deterministic
@@ -68,6 +69,7 @@ __all__ = [
     "leaky_relu",
     "lecun",
     "linear",
+    "load",
     "logistic",
     "make_epoch",
     "make_step",
@@ -77,6 +79,7 @@ __all__ = [
     "r2",
     "relu",
     "residual",
+    "save",
     "serial",
     "sigmoid",
     "silu",

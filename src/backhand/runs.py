@@ -31,13 +31,12 @@ from typing import Any, NoReturn, Protocol, TypeVar
 
 import jax
 import numpy as np
-import safetensors.numpy
 import tyro
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from backhand import report
+from backhand import files, report
 from backhand.digest import sha256
 
 # Fields that say where things lie on this machine, which is no part of a run.
@@ -135,12 +134,7 @@ class Run:
         """Write a file of the run, whole or not at all."""
         path = self.folder / name
         path.parent.mkdir(exist_ok=True)
-        temporary = path.with_name(path.name + ".partial")
-        with temporary.open("wb") as file:
-            file.write(content.encode() if isinstance(content, str) else content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        files.write(path, content.encode() if isinstance(content, str) else content)
         return path
 
     def write_json(self, name: str, content: Any) -> Path:
@@ -160,18 +154,17 @@ class Run:
 
     def save_params(self, params: Any) -> None:
         """Write a tree of parameters to params.safetensors, and its digest to the receipt."""
-        arrays = named_arrays(params)
+        arrays = files.named_arrays(params)
         self.save_arrays("params.safetensors", arrays)
         self.receipt["params_sha256"] = sha256(arrays)
 
     def save_arrays(self, name: str, arrays: Mapping[str, np.ndarray]) -> Path:
-        """Write named arrays to a safetensors file of the run."""
-        contiguous = {key: np.asarray(a, order="C") for key, a in arrays.items()}  # a scalar stays one
-        return self.write(name, safetensors.numpy.save(contiguous))
+        """Write named arrays to a safetensors file of the run, with its config."""
+        return self.write(name, files.encode(arrays, json.dumps(self.receipt["config"], ensure_ascii=False)))
 
     def arrays(self, name: str) -> dict[str, np.ndarray]:
-        """The named arrays of a safetensors file of the run."""
-        return dict(safetensors.numpy.load_file(self.folder / name))
+        """The named arrays of a safetensors file of the run; ValueError where it is damaged."""
+        return files.read(self.folder / name)[0]
 
     def figure(self, stem: str, light: str, dark: str, alt: str) -> str:
         """Keep a picture, in its light theme, under figures/; return it for the report."""
@@ -206,21 +199,6 @@ class Run:
         self.write_json(
             "receipt.json", self.receipt | {"ended": ended, "seconds": round(seconds, 3), "outcome": outcome}
         )
-
-
-def named_arrays(tree: Any) -> dict[str, np.ndarray]:
-    """A tree's arrays by their path in it: {"0.w": …, "0.b": …} for serial(linear(…))."""
-    leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
-    return {jax.tree_util.keystr(path, simple=True, separator="."): np.asarray(leaf) for path, leaf in leaves}
-
-
-def arrays_as(tree: Any, arrays: Mapping[str, np.ndarray], prefix: str = "") -> Any:
-    """The reverse of `named_arrays`: a tree like this one, of the arrays that bear its paths after `prefix`."""
-
-    def array(path: Any, _: Any) -> np.ndarray:
-        return arrays[prefix + jax.tree_util.keystr(path, simple=True, separator=".")]
-
-    return jax.tree_util.tree_map_with_path(array, tree)
 
 
 def command(name: str, config: ExperimentConfig) -> str:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import backhand as bh
-from backhand import data, runs
+from backhand import data, files, runs
 from experiments import lecun
 
 ROWS = ("linear", "800-elastic", "800-committee")
@@ -51,7 +51,7 @@ def params_of(run: runs.Run, stem: str, name: lecun.RowName) -> tuple[bh.Layer, 
     assert isinstance(run.config, lecun.Config)
     net = lecun.network(run.config.row(name).settings)
     like = net.init(jax.random.key(0), jnp.zeros((1, 784)))
-    return net, runs.arrays_as(like, run.arrays(f"nets/{stem}.safetensors"))
+    return net, files.arrays_as(like, run.arrays(f"nets/{stem}.safetensors"))
 
 
 def test_the_nets_kept_make_the_errors_told(done, mnist):
@@ -113,7 +113,7 @@ def test_a_training_that_diverged_is_told_and_never_the_best(tmp_path):
     )
 
 
-def told(*results: tuple[str, float, list[float]]) -> list[dict]:
+def told(*results: tuple[lecun.RowName, float, list[float]]) -> list[dict[str, object]]:
     return [
         {"row": row, "published": published, "errors": errors, "members": lecun.ROWS[row].members}
         for row, published, errors in results

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import backhand as bh
-from backhand import data, runs
+from backhand import data, files, runs
 from backhand.perceptrons import ACTIVATIONS
 from experiments import mnist
 from experiments.mnist import NONE, Net, Plan
@@ -44,7 +44,7 @@ def digits():
 
 
 def params_of(run, plan, net, x, seed):
-    return runs.arrays_as(
+    return files.arrays_as(
         net.init(jax.random.key(0), x),
         {k: v[seed] for k, v in run.arrays("params.safetensors").items()},
         f"{plan}.",
