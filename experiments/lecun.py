@@ -100,7 +100,7 @@ ROWS: dict[RowName, Row] = {
     "3x1024-dropout": Row(
         1.06,
         "Srivastava et al. 2014",
-        Settings((1024,) * 3, 50, activation="gelu", drop_inputs=0.3, drop_hidden=0.3),
+        replace(SMALL, hidden=(1024,) * 3, epochs=50, activation="gelu", drop_inputs=0.3, drop_hidden=0.3),
     ),
     "300-distorted": Row(3.6, PAGE, Settings((300,), 80, distortions=AFFINE), 5),
     "1000-distorted": Row(3.8, PAGE, Settings((1000,), 80, distortions=AFFINE)),
