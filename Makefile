@@ -54,7 +54,7 @@ lesson: $(INSTALLED) ## the lesson, executed from start to end; it opens as a no
 mnist: $(INSTALLED) ## MNIST: does the activation matter, are more layers needed, what goes wrong, how do weights behave
 	@$(BIN)/python experiments/mnist.py $(flags)
 
-lecun: $(INSTALLED) ## LeCun's table: its perceptrons on MNIST, published error beside ours (an hour)
+lecun: $(INSTALLED) ## LeCun's table: its perceptrons on MNIST, published error beside ours (over an hour)
 	@$(BIN)/python experiments/lecun.py $(flags)
 
 bench: $(INSTALLED) ## time the library against autodiff and against a raw JAX loop

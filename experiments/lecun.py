@@ -4,8 +4,8 @@ LeCun's page on MNIST (LeCun, Cortes and Burges, yann.lecun.org/exdb/mnist) list
 from 1998 to 2011. The same nets are trained here on the same pictures, by backprop written out by hand, with what has
 been learned since: Adam, a falling learning rate, weight decay, dropout, better first weights; and one from 2014, with
 dropout. Left out are nets of deskewed pictures, those pretrained without labels, one of six layers (0.35 %), and 800
-elastic by squared error (0.9 %), which is here by cross-entropy, as all are. `make lecun` trains them all, in about an
-hour on two cores; `make lecun ROWS="linear 300"` some of them.
+elastic by squared error (0.9 %), which is here by cross-entropy, as all are. `make lecun` trains them all, in little
+over an hour on two cores; `make lecun ROWS="linear 300"` some of them.
 
 Settings were chosen by what they came to on 6,000 validation pictures after training on the other 54,000, which
 `make lecun SCORE=validation` does with those below; the test set had no part in it. The nets of the table then train
