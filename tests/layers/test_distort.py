@@ -81,8 +81,8 @@ def test_the_elastic_field_at_the_edges_and_from_pixel_to_pixel():
     wanted = alpha**2 / 3 * blur.T @ blur
     for axis in (0, 1):
         got = u[:, :, axis].T @ u[:, :, axis] / count
-        np.testing.assert_allclose(got, wanted, atol=0.03 * wanted.max())
-    assert np.abs(u[:, :, 0].T @ u[:, :, 1] / count).max() < 0.03 * wanted.max()  # rows and columns apart
+        np.testing.assert_allclose(got, wanted, atol=0.05 * wanted.max())
+    assert np.abs(u[:, :, 0].T @ u[:, :, 1] / count).max() < 0.05 * wanted.max()  # rows and columns apart
 
 
 def test_waves_keep_all_but_a_ten_thousandth():
@@ -113,11 +113,11 @@ def test_half_precision_and_far_away():
 
 def test_under_vmap_as_alone():
     layer = bh.distort((4, 5), **EVERYTHING)
-    x, keys = X[:, :20].reshape(3, 2, 20), jax.random.split(jax.random.key(0), 3)
-    ys, sources = jax.vmap(lambda x, key: layer.forward((), x, key))(x, keys)
+    x, seeds = X[:, :20].reshape(3, 2, 20), jnp.arange(3, dtype=jnp.uint32)
+    ys, sources = jax.vmap(lambda x, seed: layer.forward((), x, jax.random.key(seed)))(x, seeds)
     _, dxs = jax.vmap(lambda source, dy: layer.backward((), source, dy))(sources, ys)
     for i in range(3):
-        y, source = layer.forward((), x[i], keys[i])
+        y, source = layer.forward((), x[i], jax.random.key(i))
         np.testing.assert_allclose(ys[i], y, rtol=1e-12)
         np.testing.assert_allclose(dxs[i], layer.backward((), source, y)[1], rtol=1e-12, atol=1e-12)
 
