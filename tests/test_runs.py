@@ -59,6 +59,7 @@ def test_params_by_path_and_digest(run):
     assert list(arrays) == ["net.0.b", "net.0.w"]
     np.testing.assert_array_equal(arrays["net.0.w"], w)
     assert run.receipt["params_sha256"] == sha256(arrays)
+    assert files.read(run.folder / "params.safetensors")[1] == run.receipt["config"]
 
 
 def test_arrays_go_back_into_their_tree():

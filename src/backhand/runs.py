@@ -153,14 +153,15 @@ class Run:
         return [_numbers(json.loads(line)) for line in lines]
 
     def save_params(self, params: Any) -> None:
-        """Write a tree of parameters to params.safetensors, and its digest to the receipt."""
+        """Write a tree of parameters, with the config, to params.safetensors, and its digest to the receipt."""
         arrays = files.named_arrays(params)
-        self.save_arrays("params.safetensors", arrays)
+        config = json.dumps(self.receipt["config"], ensure_ascii=False)
+        self.write("params.safetensors", files.encode(arrays, config))
         self.receipt["params_sha256"] = sha256(arrays)
 
     def save_arrays(self, name: str, arrays: Mapping[str, np.ndarray]) -> Path:
-        """Write named arrays to a safetensors file of the run, with its config."""
-        return self.write(name, files.encode(arrays, json.dumps(self.receipt["config"], ensure_ascii=False)))
+        """Write named arrays to a safetensors file of the run."""
+        return self.write(name, files.encode(arrays))
 
     def arrays(self, name: str) -> dict[str, np.ndarray]:
         """The named arrays of a safetensors file of the run; ValueError where it is damaged."""
