@@ -64,7 +64,7 @@ class Config:
 
 def run(config: Config, run: runs.Run) -> None:
     """Train every depth, print the table, leave the report; interrupted, do so for the depths that are done."""
-    digits = load(config)
+    digits = runs.refusing(data.pictures, config.dataset, config.data_dir, config.seed)
     count = len(digits["train"].x)
     if config.batch_size > count:
         raise runs.RefusedError(
@@ -86,14 +86,6 @@ def run(config: Config, run: runs.Run) -> None:
             runs.print_table(header, rows, "accuracy after the last epoch")
             path = write_report(config, run, digits)
             print(f"parameters  sha256 {run.receipt['params_sha256']}\nreport      {path}")
-
-
-def load(config: Config) -> data.Dataset:
-    """The data set asked for."""
-    try:
-        return data.pictures(config.dataset, config.data_dir, config.seed)
-    except (OSError, ValueError) as error:
-        raise runs.RefusedError(error) from error
 
 
 def network(config: Config, depth: int, classes: int) -> bh.Layer:

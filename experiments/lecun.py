@@ -209,7 +209,7 @@ def nets_of(config: Config) -> dict[RowName, list[Net]]:
 
 def run(config: Config, run: runs.Run) -> None:
     """Train the rows' nets, keep each as it is done, print the table, leave the report, also when interrupted."""
-    mnist = load(config)
+    mnist = runs.refusing(data.tfds, "mnist", config.data_dir, config.seed)
     setup = {
         "data_sha256": mnist.sha256,
         "settings": {name: asdict(config.row(name).settings) for name in config.rows},
@@ -279,14 +279,6 @@ def work(settings: Settings) -> float:
     widths = (784, *settings.hidden, 10)
     weights = sum(a * b for a, b in itertools.pairwise(widths))
     return settings.epochs * (weights + 1e5 + 4e5 * bool(settings.distortions))
-
-
-def load(config: Config) -> data.Dataset:
-    """MNIST."""
-    try:
-        return data.tfds("mnist", config.data_dir, config.seed)
-    except (OSError, ValueError) as error:
-        raise runs.RefusedError(error) from error
 
 
 def training_set(config: Config, mnist: data.Dataset) -> data.Split:

@@ -101,7 +101,7 @@ class Net(NamedTuple):
 
 def run(config: Config, run: runs.Run) -> None:
     """Train every net, then score them on the test set and report; interrupted, so with the nets that are done."""
-    pictures = load(config)
+    pictures = runs.refusing(data.pictures, config.dataset, config.data_dir, config.seed)
     count = len(pictures["train"].x)
     if config.batch_size > count:
         raise runs.RefusedError(
@@ -129,14 +129,6 @@ def run(config: Config, run: runs.Run) -> None:
             )
             path = write_report(config, run, pictures, nets, len(plans))
             print(f"parameters  sha256 {run.receipt['params_sha256']}\nreport      {path}")
-
-
-def load(config: Config) -> data.Dataset:
-    """The data set asked for."""
-    try:
-        return data.pictures(config.dataset, config.data_dir, config.seed)
-    except (OSError, ValueError) as error:
-        raise runs.RefusedError(error) from error
 
 
 def planned(config: Config) -> list[Plan]:

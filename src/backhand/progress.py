@@ -67,10 +67,11 @@ class Progress:
             return ""
         rest = (now - self.first[1]) / (epoch - self.first[0]) * (self.epochs - epoch)
         done, to_come = sum(self.work[self.earliest : self.part]), sum(self.work[self.part + 1 :])
-        spent = (
+        # The part that runs is all there is to go by until one is done.
+        seconds, work = (
             (self.part_start - self.start, done) if done else (now - self.start + rest, self.work[self.part])
         )
-        return f"  {rest + spent[0] / spent[1] * to_come:.0f} s left"
+        return f"  {rest + seconds / work * to_come:.0f} s left"
 
     def _write(self, line: str) -> None:
         # ESC[K clears what a longer line left; auto-wrap is off between ESC[?7l and ESC[?7h, so one line stays one.

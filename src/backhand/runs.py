@@ -54,10 +54,19 @@ class ExperimentConfig(Protocol):
 
 
 Config = TypeVar("Config", bound=ExperimentConfig)
+Loaded = TypeVar("Loaded")
 
 
 class RefusedError(ValueError):
     """What was asked for makes no sense with this data; said before any work starts."""
+
+
+def refusing(load: Callable[..., Loaded], *args: Any) -> Loaded:
+    """What `load(*args)` gives; where it raises OSError or ValueError, as for data that is not there, RefusedError."""
+    try:
+        return load(*args)
+    except (OSError, ValueError) as error:
+        raise RefusedError(error) from error
 
 
 class Run:
@@ -118,9 +127,8 @@ class Run:
         except (TypeError, ValueError) as error:
             raise RefusedError(f"resume: what {folder} was asked for makes no sense now: {error}") from error
         run = cls(folder, config, _receipt(name, stored))
-        run.write_json(
-            "config.json", stored
-        )  # as it is, to see that it can be written before anything is trained
+        # As it is: that the folder can't be written should show before anything is trained.
+        run.write_json("config.json", stored)
         if (folder / "receipt.json").exists():
             former = json.loads((folder / "receipt.json").read_text(encoding="utf-8"))
             once = {key: value for key, value in former.items() if key in PER_SITTING}
