@@ -13,36 +13,19 @@ but into no other file.
 """
 
 import json
-import math
-import os
-import platform
-import re
 import shlex
-import shutil
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
-from typing import Any, NoReturn, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
-import jax
 import numpy as np
-import tyro
-from rich import box
-from rich.console import Console
-from rich.table import Table
 
 from backhand import files, report
 from backhand.digest import sha256
-
-# Fields that say where things lie on this machine, which is no part of a run.
-PLACES = ("out", "data_dir", "resume")
-# What a receipt says of one sitting, where a run that was cut short had several.
-PER_SITTING = ("versions", "device", "commit", "dirty", "started", "ended", "seconds", "outcome")
+from backhand.runs.plain import numbers, plain
+from backhand.runs.receipt import PER_SITTING, PLACES, begun
 
 
 class ExperimentConfig(Protocol):
@@ -93,8 +76,8 @@ class Run:
             except FileExistsError:
                 count += 1
                 folder = config.out / f"{now:%Y%m%d-%H%M%S}-{count}"
-        fields = {field: _plain(value) for field, value in vars(config).items() if field not in PLACES}
-        run = cls(folder, config, _receipt(name, fields))
+        fields = {field: plain(value) for field, value in vars(config).items() if field not in PLACES}
+        run = cls(folder, config, begun(name, fields))
         run.write_json("config.json", fields)
         return run
 
@@ -117,16 +100,16 @@ class Run:
             raise RefusedError(f"resume should be the folder of a run of {name}, got {folder}")
         defaults = vars(type(config)())
         for field, value in fields.items():
-            if value != defaults[field] and _plain(value) != stored[field]:
+            if value != defaults[field] and plain(value) != stored[field]:
                 raise RefusedError(
-                    f"{field} was {_plain(stored[field])} in {folder}, got {_plain(value)}; leave it out to go on"
+                    f"{field} was {plain(stored[field])} in {folder}, got {plain(value)}; leave it out to go on"
                 )
         as_they_were = {field: tuple(v) if isinstance(v, list) else v for field, v in stored.items()}
         try:
             config = replace(config, **as_they_were)  # type: ignore[type-var]
         except (TypeError, ValueError) as error:
             raise RefusedError(f"resume: what {folder} was asked for makes no sense now: {error}") from error
-        run = cls(folder, config, _receipt(name, stored))
+        run = cls(folder, config, begun(name, stored))
         # As it is: that the folder can't be written should show before anything is trained.
         run.write_json("config.json", stored)
         if (folder / "receipt.json").exists():
@@ -147,18 +130,18 @@ class Run:
 
     def write_json(self, name: str, content: Any) -> Path:
         """Write a JSON file of the run."""
-        return self.write(name, json.dumps(_plain(content), indent=2, ensure_ascii=False) + "\n")
+        return self.write(name, json.dumps(plain(content), indent=2, ensure_ascii=False) + "\n")
 
     def log(self, **record: Any) -> None:
         """Add a line to metrics.jsonl. NaN and infinities, which JSON lacks, become null."""
         with (self.folder / "metrics.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps(_plain(record)) + "\n")
+            file.write(json.dumps(plain(record)) + "\n")
 
     def metrics(self) -> list[dict[str, Any]]:
         """The records of metrics.jsonl, with NaN where it has null."""
         path = self.folder / "metrics.jsonl"
         lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-        return [_numbers(json.loads(line)) for line in lines]
+        return [numbers(json.loads(line)) for line in lines]
 
     def save_params(self, params: Any) -> None:
         """Write a tree of parameters, with the config, to params.safetensors, and its digest to the receipt."""
@@ -182,7 +165,7 @@ class Run:
 
     def read_json(self, name: str) -> Any:
         """What a JSON file of the run holds, with NaN where it has null."""
-        return _numbers(json.loads((self.folder / name).read_text(encoding="utf-8")))
+        return numbers(json.loads((self.folder / name).read_text(encoding="utf-8")))
 
     def facts(self) -> list[tuple[str, str]]:
         """The receipt so far, a pair of words a line, for a reader."""
@@ -217,7 +200,7 @@ def command(name: str, config: ExperimentConfig) -> str:
     def word(value: Any) -> str:
         if isinstance(value, bool):
             return str(value).lower()
-        return shlex.join(str(_plain(item)) for item in (value if isinstance(value, tuple) else (value,)))
+        return shlex.join(str(plain(item)) for item in (value if isinstance(value, tuple) else (value,)))
 
     words = {
         field: word(value)
@@ -225,136 +208,3 @@ def command(name: str, config: ExperimentConfig) -> str:
         if value != defaults[field] and field not in PLACES
     }
     return " ".join([f"make {name}", *(f'{field.upper()}="{value}"' for field, value in words.items())])
-
-
-def main(
-    config_type: type[Config],
-    experiment: Callable[[Config, Run], None],
-    description: str,
-    prog: str | None = None,
-) -> None:
-    """An experiment's command line: flags to config, a run folder, the experiment, the receipt.
-
-    A config that makes no sense, or a folder that can't be written, ends it with a message and status 2
-    before anything has run, and leaves no folder but one that was there; Ctrl-C with status 130, after saying
-    what was kept. `prog` is how it is called, where that is not `python FILE`.
-    """
-    name = Path(sys.argv[0]).stem
-    args = [word for argument in sys.argv[1:] for word in _words(argument)]
-    config = tyro.cli(config_type, args=args, prog=prog or f"python {sys.argv[0]}", description=description)
-    resumed = getattr(config, "resume", None)
-    try:
-        run = Run.start(name, config) if resumed is None else Run.resume(name, config, resumed)
-    except RefusedError as error:
-        _fail(f"{name}: {error}")
-    except OSError as error:
-        folder = f"--out {config.out}" if resumed is None else f"--resume {resumed}"
-        _fail(f"{name}: {folder} can't be written: {error.strerror or error}")
-    start = time.monotonic()
-    try:
-        experiment(run.config, run)  # type: ignore[arg-type]
-    except RefusedError as error:
-        if resumed is None:
-            shutil.rmtree(run.folder)
-        _fail(f"{name}: {error}")
-    except KeyboardInterrupt:
-        run.finish("interrupted", time.monotonic() - start)
-        print(f"\n{name}: interrupted; what was finished is kept in {run.folder}", file=sys.stderr)
-        sys.exit(130)
-    except BaseException:
-        run.finish("failed", time.monotonic() - start)
-        raise
-    run.finish("finished", time.monotonic() - start)
-
-
-def print_table(header: Sequence[str], rows: Sequence[Sequence[str]], title: str | None = None) -> None:
-    """Print a table, 100 columns wide at most: the first column and a verdict are words, the rest numbers."""
-    table = Table(title=title, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
-    for i, column in enumerate(header):
-        table.add_column(column, justify="left" if i == 0 or column == "verdict" else "right", no_wrap=True)
-    for row in rows:
-        table.add_row(*row)
-    console = Console()
-    console.width = min(console.width, 100) if console.is_terminal else 100
-    console.print(table)
-
-
-def _words(argument: str) -> list[str]:
-    """Widths may be written with commas, as in --hidden 8,8 or --hidden=8,8; the command line wants 8 8."""
-    return re.split("[=,]", argument) if re.fullmatch(r"(--[\w-]+=)?\d+(,\d+)+", argument) else [argument]
-
-
-def _fail(message: str) -> NoReturn:
-    print(message, file=sys.stderr)
-    sys.exit(2)
-
-
-def _receipt(name: str, fields: Mapping[str, Any]) -> dict[str, Any]:
-    """What is known of a run at its start."""
-    started = datetime.now(UTC).isoformat(timespec="seconds")
-    receipt = {"experiment": name, "seed": fields.get("seed"), "config": fields, **_circumstances()}
-    return receipt | {"started": started}
-
-
-def _circumstances() -> dict[str, Any]:
-    devices = jax.devices()
-    return {
-        "flags": _flags(),
-        "versions": {"python": platform.python_version()}
-        | {package: version(package) for package in ("backhand", "jax", "jaxlib", "numpy", "optax")},
-        "platform": platform.platform(),
-        "device": {"platform": devices[0].platform, "kind": devices[0].device_kind, "count": len(devices)},
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
-        **_commit(),
-    }
-
-
-def _flags() -> list[str]:
-    """The command line's words, less what says where things lie."""
-    places = {f"--{field.replace('_', '-')}" for field in PLACES}
-    flags = [
-        word
-        for before, word in zip(sys.argv, sys.argv[1:], strict=False)
-        if word.split("=")[0] not in places and before not in places
-    ]
-    return [Path(word).name if Path(word).is_absolute() else word for word in flags]
-
-
-def _commit() -> dict[str, Any]:
-    """The commit of the experiment's file, and whether the tree has changes: None where git can't say."""
-
-    def git(*args: str) -> str | None:
-        command = ["git", "-C", str(Path(sys.argv[0]).resolve().parent), *args]
-        try:
-            return subprocess.run(
-                command, capture_output=True, text=True, check=True, timeout=10
-            ).stdout.strip()
-        except (OSError, subprocess.SubprocessError):
-            return None
-
-    status = git("status", "--porcelain")
-    return {"commit": git("rev-parse", "HEAD"), "dirty": None if status is None else bool(status)}
-
-
-def _numbers(value: Any) -> Any:
-    """What `_plain` wrote, with NaN for null."""
-    if isinstance(value, dict):
-        return {key: _numbers(v) for key, v in value.items()}
-    if isinstance(value, list):
-        return [_numbers(v) for v in value]
-    return math.nan if value is None else value
-
-
-def _plain(value: Any) -> Any:
-    """The value in JSON's terms, which has null for NaN and infinity."""
-    if isinstance(value, Mapping):
-        return {str(k): _plain(v) for k, v in value.items()}
-    if isinstance(value, list | tuple | np.ndarray):
-        return [_plain(v) for v in value]
-    if isinstance(value, np.generic):
-        return _plain(value.item())
-    if isinstance(value, Path):
-        return value.name if value.is_absolute() else str(value)  # whose machine it was is nobody's business
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
