@@ -1,13 +1,12 @@
 """An experiment's command line, and the command that repeats a run."""
 
 import re
-import shlex
 import shutil
 import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import tyro
 from rich import box

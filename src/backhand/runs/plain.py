@@ -22,6 +22,7 @@ def plain(value: Any) -> Any:
         return None
     return value
 
+
 def numbers(value: Any) -> Any:
     """What `plain` wrote, with NaN for null."""
     if isinstance(value, dict):

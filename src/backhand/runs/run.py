@@ -172,7 +172,7 @@ class Run:
 
         def words(value: Any) -> str:
             if isinstance(value, Mapping):
-                return ", ".join(f"{key} {words(v)}" for key, v in value.items())
+                return ", ".join(f"{key} {words(v)}" for key, v in value.items()) or "none"
             return " ".join(map(words, value)) if isinstance(value, list | tuple) else str(value)
 
         return [(key.replace("_", " "), words(value)) for key, value in self.receipt.items()]
