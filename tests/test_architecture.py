@@ -28,13 +28,16 @@ MAY_IMPORT = {
     "nonfinite": {"layer", "losses"},
     "training": {"layer", "losses", "gradients", "checks"},
     "progress": set(),
-    "fit": {"layer", "losses", "nonfinite", "training", "progress", "checks"},
+    "signals": set(),
+    "checkpoints": {"checks", "files"},
+    "loop": {"layer", "losses", "training", "nonfinite", "checkpoints", "signals", "files", "digest"},
+    "fit": {"layer", "losses", "training", "loop", "checkpoints", "progress", "checks"},
     "seeds": {"layer", "losses", "nonfinite", "training", "progress", "checks"},
     "perceptrons": {"layer", "layers", "combinators", "checks"},
     "verify": {"layer", "layers", "combinators", "losses", "gradients", "checks"},
     "data": {"digest"},
     "files": {"layer", "checks", "digest"},
-    "runs": {"digest", "files", "report"},
+    "runs": {"checkpoints", "digest", "files", "report"},
     "timing": set(),
     "report": set(),
     "resampling": set(),
@@ -55,6 +58,8 @@ CORE = {
     "nonfinite",
     "training",
     "progress",
+    "signals",
+    "loop",
     "fit",
     "seeds",
     "perceptrons",
@@ -105,7 +110,8 @@ def test_no_backward_asks_autodiff(module):
 def test_the_core_needs_no_extra():
     code = (
         "import sys, backhand; "
-        "print(*sorted({m.split('.')[0] for m in sys.modules} & {'sklearn','matplotlib','rich','tyro','safetensors'}))"
+        "extras = {'sklearn', 'matplotlib', 'rich', 'tyro', 'safetensors', 'orbax'}; "
+        "print(*sorted({m.split('.')[0] for m in sys.modules} & extras))"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == ""

@@ -60,10 +60,10 @@ def load(path: str | os.PathLike[str], net: Layer, x: Any) -> Params:
     checks.layers("load", [net])
     checks.array("x", x, "load")
     like = jax.eval_shape(net.init, jax.random.key(0), jax.ShapeDtypeStruct(x.shape, x.dtype))
-    wanted = {name: _form(leaf.dtype, leaf.shape) for name, leaf in _named(like).items()}
+    wanted = forms(like)
     found = _forms(Path(path))
     if found != wanted:
-        raise ValueError(f"load: {path} does not suit the net: {_difference(found, wanted)}")
+        raise ValueError(f"load: {path} does not suit the net: {difference(found, wanted)}")
     arrays, _ = read(path)
     return jax.tree.map(jnp.asarray, arrays_as(like, arrays))
 
@@ -143,6 +143,24 @@ def arrays_as(tree: Any, arrays: Mapping[str, np.ndarray], prefix: str = "") -> 
     return jax.tree_util.tree_map_with_path(array, tree)
 
 
+def difference(found: Mapping[str, str], wanted: Mapping[str, str]) -> str:
+    """What `found` lacks of what is wanted, has too much, and has otherwise, a few of each; both from `forms`."""
+    missing = [f"{name} {wanted[name]}" for name in wanted if name not in found]
+    extra = [f"{name} {found[name]}" for name in found if name not in wanted]
+    other = [
+        f"{name} is {found[name]}, not {wanted[name]}"
+        for name in wanted
+        if found.get(name, wanted[name]) != wanted[name]
+    ]
+    parts = {"it lacks ": missing, "it has besides ": extra, "": other}
+    said = [
+        start + ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+        for start, names in parts.items()
+        if names
+    ]
+    return "; ".join(said)
+
+
 def _named(tree: Any) -> dict[str, Any]:
     leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
     named: dict[str, Any] = {}
@@ -152,6 +170,11 @@ def _named(tree: Any) -> dict[str, Any]:
             raise ValueError(f"two leaves of the tree would both be called {name!r}")
         named[name] = leaf
     return named
+
+
+def forms(tree: Any) -> dict[str, str]:
+    """A tree's arrays by their path in it, each by its dtype and shape: {"0.w": "float32[784, 10]", …}."""
+    return {name: _form(leaf.dtype, leaf.shape) for name, leaf in _named(tree).items()}
 
 
 def _form(dtype: Any, shape: Any) -> str:
@@ -178,21 +201,3 @@ def _forms(path: Path) -> dict[str, str]:
 def _digest(arrays: Mapping[str, np.ndarray], config: str) -> str:
     named = {f"array {name}": a for name, a in arrays.items()}
     return sha256(named | {"config": np.frombuffer(config.encode(), np.uint8)})
-
-
-def _difference(found: Mapping[str, str], wanted: Mapping[str, str]) -> str:
-    """What a file lacks, has too much, and has otherwise, a few of each."""
-    missing = [f"{name} {wanted[name]}" for name in wanted if name not in found]
-    extra = [f"{name} {found[name]}" for name in found if name not in wanted]
-    other = [
-        f"{name} is {found[name]}, not {wanted[name]}"
-        for name in wanted
-        if found.get(name, wanted[name]) != wanted[name]
-    ]
-    parts = {"it lacks ": missing, "it has besides ": extra, "": other}
-    said = [
-        start + ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
-        for start, names in parts.items()
-        if names
-    ]
-    return "; ".join(said)

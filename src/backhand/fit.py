@@ -5,13 +5,14 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 import jax
-import jax.numpy as jnp
 
 from backhand import checks
+from backhand.checkpoints import Checkpoints
 from backhand.layer import Layer
+from backhand.loop import Loop
 from backhand.losses import Loss
 from backhand.progress import Progress
-from backhand.training import Metric, Step, TrainState, make_epoch, score
+from backhand.training import Metric, Step, TrainState, score
 
 History: TypeAlias = dict[str, list[float]]
 
@@ -30,6 +31,7 @@ def fit(
     patience: int | None = None,
     progress: Progress | None = None,
     on_epoch: Callable[[TrainState, dict[str, float]], None] | None = None,
+    checkpoints: Checkpoints | None = None,
 ) -> tuple[TrainState, History]:
     """Train for a number of epochs; return the last state and the history.
 
@@ -46,44 +48,48 @@ def fit(
         with the best one, or the last if none was finite. None trains to the end and returns the last.
       progress: the progress line, where it is one for several trainings.
       on_epoch: called after each epoch with the state and that epoch's scores, "epoch" (from 1) among
-        them. The state's arrays are used up by the next epoch: copy what is to be kept.
+        them.
+      checkpoints: where to write checkpoints, and to go on from the newest, mid-epoch too: what comes out is
+        the same, bit for bit. `on_epoch` is not called for epochs that are done. Ctrl-C and SIGTERM are heard
+        once a checkpoint is written.
 
     Returns:
       The state, and a dict of lists with an entry an epoch: "loss" and each metric's name, the same with
       "val_" for the validation set. All scores are of the params after the epoch, by `net.apply`.
 
     A progress line is shown on stderr while that is a terminal. Everything is checked before the first
-    step; raises TypeError or ValueError that says what was got and what was expected.
+    step; raises TypeError or ValueError that says what was got and what was expected. Raises NonFiniteError, which
+    says at which step and in which layer it began, as soon as a loss, a parameter or a number of the optimizer's is
+    NaN or infinite; OSError where a checkpoint can't be written.
     """
     _check(state, step, train, net, loss, epochs, batch_size, validation, metrics, patience, on_epoch)
     splits = {"": train} if validation is None else {"": train, "val_": validation}
     splits = jax.device_put(splits)
-    epoch = make_epoch(step, batch_size)
-    state = jax.tree.map(jnp.copy, state)  # the epoch uses up the state it is given
-    history: History = {}
-    best, best_epoch, best_loss = None, 0, math.inf
     progress = progress or Progress(epochs)
+    loop = Loop(state, step, splits[""], net=net, loss=loss, batch_size=batch_size, checkpoints=checkpoints)
+    history: History = loop.memory.setdefault("history", {})
+    best = loop.memory.setdefault("best", {"epoch": 0, "loss": math.inf})
     try:
-        for number in range(1, epochs + 1):
-            state, _ = epoch(state, *splits[""])
-            scores = {
-                prefix + name: value
-                for prefix, (x, y) in splits.items()
-                for name, value in score(net, loss, state.params, x, y, metrics).items()
-            }
-            for name, value in scores.items():
-                history.setdefault(name, []).append(value)
-            progress.show(number, scores)
-            if on_epoch is not None:
-                on_epoch(state, {"epoch": number, **scores})
-            if patience is not None:
-                if scores["val_loss"] < best_loss:  # never of NaN
-                    best, best_epoch, best_loss = jax.tree.map(jnp.copy, state), number, scores["val_loss"]
-                if number - best_epoch >= patience:
-                    break
+        with loop:
+            while loop.epochs < epochs and (patience is None or loop.epochs - best["epoch"] < patience):
+                loop.epoch()
+                scores = {
+                    prefix + name: value
+                    for prefix, (x, y) in splits.items()
+                    for name, value in score(net, loss, loop.state.params, x, y, metrics).items()
+                }
+                for name, value in scores.items():
+                    history.setdefault(name, []).append(value)
+                progress.show(loop.epochs, scores)
+                if on_epoch is not None:
+                    on_epoch(loop.state, {"epoch": loop.epochs, **scores})
+                if patience is not None and scores["val_loss"] < best["loss"]:  # never of NaN
+                    loop.kept["best"] = loop.state
+                    best |= {"epoch": loop.epochs, "loss": scores["val_loss"]}
+                loop.pause(scores.get("val_loss", scores["loss"]))
     finally:
         progress.clear()
-    return (state if best is None else best), history
+    return loop.kept.get("best", loop.state), history
 
 
 def _check(

@@ -1,0 +1,182 @@
+"""Checkpoints: what a training needs to go on from where it was, as if nothing had happened.
+
+Orbax writes them: each in a folder of its own, beside the training, which bears another name until it is whole. What
+is in one is a file as `files` writes it, by whose digest any damage is found.
+"""
+
+import json
+import os
+import time
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from backhand import checks, files
+
+SHARE = 0.02  # of the time may go into checkpoints
+HALF_WRITTEN = ".orbax-checkpoint-tmp"  # in the name of a folder that Orbax has not done writing
+
+
+class Saved(NamedTuple):
+    """What a checkpoint holds."""
+
+    step: int
+    arrays: dict[str, np.ndarray]
+    memory: dict[str, Any]
+    beside: Any
+
+
+class Checkpoints:
+    """The checkpoints of one training, in a folder: the newest ones, and the one with the best score.
+
+    `fit(…, checkpoints=Checkpoints("somewhere"))` writes them, and goes on from the newest where there are some. The
+    first is written as training begins, and timed: the others come so far apart that they take 2 % of the time.
+    """
+
+    def __init__(
+        self, folder: str | os.PathLike[str], config: Mapping[str, Any] | None = None, *, keep: int = 2
+    ) -> None:
+        """Name the folder; nothing is read or written yet.
+
+        `config` says what the training is, in JSON's terms: it only goes on from checkpoints of the same. `keep` is
+        how many of the newest are kept. Raises TypeError or ValueError where these make no sense.
+        """
+        checks.positive_integer("Checkpoints", "keep", keep)
+        self.folder = Path(folder).absolute()
+        try:
+            self.config = json.loads(json.dumps(dict(config or {})))
+        except (TypeError, ValueError) as error:
+            raise TypeError(f"Checkpoints: config should be what JSON can hold, got {config!r}") from error
+        self.keep = keep
+        self.receipt: dict[str, Any] = {}  # how the training ended; `fit` says so
+        self._scores: dict[int, float] = {}  # of the checkpoints that have one, by step
+        self._manager: Any = None
+        self._seconds = 0.0  # that writing one takes
+        self._begun = 0.0  # when the last one was begun
+
+    def restore(self) -> Saved | None:
+        """The newest whole checkpoint; None where there is none.
+
+        Damaged and half-written ones are put out of the way, with a warning that names them. Raises ValueError that
+        says what differs where the newest is one of another config.
+        """
+        newest = None
+        for folder in sorted(self.folder.glob(f"*{HALF_WRITTEN}*")):
+            warnings.warn(f"checkpoint {folder} is half-written: it is left out", stacklevel=2)
+        folders = [folder for folder in self.folder.glob("*") if folder.name.isdecimal()]
+        for folder in sorted(folders, key=lambda folder: int(folder.name)):
+            try:
+                arrays, said = self._read(folder)
+            except Exception as error:  # whatever Orbax, or what it stands on, makes of damage
+                aside = folder.rename(folder.with_name(f"damaged-{folder.name}-{time.time_ns()}"))
+                reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+                warnings.warn(
+                    f"checkpoint {folder} is damaged ({reason}): it is left out, and now called {aside.name}",
+                    stacklevel=2,
+                )
+                continue
+            if said["score"] is not None:
+                self._scores[int(folder.name)] = said["score"]
+            newest = Saved(int(folder.name), arrays, said["memory"], said["beside"]), said["config"]
+        if newest is None:
+            return None
+        saved, config = newest
+        if config != self.config:
+            raise ValueError(
+                f"the checkpoints in {self.folder} are of another config: {_differences(config, self.config)}"
+            )
+        return saved
+
+    def due(self) -> bool:
+        """Whether it is time for the next one."""
+        return time.monotonic() - self._begun >= self._seconds / SHARE and not (
+            self._manager and self._manager.is_saving_in_progress()
+        )
+
+    def save(
+        self,
+        step: int,
+        arrays: Mapping[str, np.ndarray],
+        memory: Mapping[str, Any],
+        *,
+        score: float | None = None,
+        wait: bool = False,
+    ) -> None:
+        """Write one, after so many steps: named arrays and, in JSON's terms, what else is to be known.
+
+        It is written while training goes on, unless told to wait for it. The lower its `score` the better. Raises
+        OSError where it, or the one before, can't be written.
+        """
+        first = self._manager is None
+        said = {"config": self.config, "score": score, "memory": memory, "beside": self.beside()}
+        content = files.encode(arrays, json.dumps(said))
+        try:
+            manager = self._open()
+            self._begun = time.monotonic()
+            if not (self.folder / str(step)).exists():
+                if score is not None:
+                    self._scores[step] = score
+                manager.save(step, args=_orbax().args.StandardSave({"content": _bytes(content)}))
+            if first or wait:
+                manager.wait_until_finished()
+        except (OSError, ValueError, RuntimeError) as error:  # tensorstore has its own words for a full disk
+            raise OSError(f"a checkpoint can't be written in {self.folder}: {error}") from error
+        if first:
+            self._seconds = time.monotonic() - self._begun
+
+    def beside(self) -> Any:
+        """What else a checkpoint should hold, in JSON's terms; a run gives what it has logged."""
+        return None
+
+    def close(self) -> None:
+        """Wait for what is being written. Raises OSError where that fails."""
+        if self._manager is not None:
+            manager, self._manager = self._manager, None
+            try:
+                manager.close()
+            except (OSError, ValueError, RuntimeError) as error:
+                raise OSError(f"a checkpoint can't be written in {self.folder}: {error}") from error
+
+    def _open(self) -> Any:
+        if self._manager is None:
+            self._manager = _orbax().CheckpointManager(
+                self.folder,
+                options=_orbax().CheckpointManagerOptions(
+                    preservation_policy=self, cleanup_tmp_directories=True, create=True
+                ),
+            )
+        return self._manager
+
+    def should_preserve(self, checkpoints: Any, *, context: Any) -> list[bool]:  # noqa: ARG002
+        """Which of these, the oldest first, are kept: Orbax asks after each."""
+        steps = [checkpoint.step for checkpoint in checkpoints]
+        scored = {step: self._scores[step] for step in steps if step in self._scores}
+        best = min(scored, key=lambda step: scored[step], default=None)
+        return [step == best or step in steps[-self.keep :] for step in steps]
+
+    def _read(self, folder: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        content = _orbax().StandardCheckpointer().restore(folder / "default")["content"]
+        return files.decode(np.asarray(content).tobytes(), str(folder))
+
+
+def _bytes(content: bytes) -> np.ndarray:
+    return np.frombuffer(content, np.uint8)
+
+
+def _orbax() -> Any:
+    """Orbax, which is imported when first needed: it takes a moment, and training without checkpoints needs none."""
+    import orbax.checkpoint
+
+    return orbax.checkpoint
+
+
+def _differences(there: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    words = [
+        f"{name} was {there.get(name)!r}, and is {now.get(name)!r}"
+        for name in sorted({*there, *now})
+        if there.get(name) != now.get(name)
+    ]
+    return "; ".join(words)

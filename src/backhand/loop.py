@@ -1,0 +1,244 @@
+"""The loop under `fit`: a training that can be watched, stopped, and gone on with at any of its steps.
+
+An epoch is taken in chunks of about a second. Between two, numbers that are not finite stop it, Ctrl-C is heard, and
+a checkpoint can be written. How many steps a chunk has changes no bit of what comes out: one compiled program takes
+them, from any step to any other.
+"""
+
+import time
+from functools import partial
+from types import TracebackType
+from typing import Any, NoReturn
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from backhand import files
+from backhand.checkpoints import Checkpoints
+from backhand.digest import fingerprint, sha256
+from backhand.layer import Layer
+from backhand.losses import Loss
+from backhand.nonfinite import NonFiniteError, first_nonfinite
+from backhand.signals import Deferred
+from backhand.training import Step, TrainState, shuffled
+
+CHUNK = 1.0  # seconds, about
+
+
+class Loop:
+    """A training, as far as it has come; entered, it writes checkpoints, if it has any, and listens for Ctrl-C.
+
+    Attributes:
+      state: after the steps that were taken. The arrays of earlier ones stay as they are.
+      epochs: how many are done.
+      memory: in JSON's terms, what whoever uses the loop must know to go on. It is in each checkpoint.
+      kept: states to keep beside the last one, by name. They are in each checkpoint, too.
+    """
+
+    def __init__(
+        self,
+        state: TrainState,
+        step: Step,
+        train: tuple[Any, Any],
+        *,
+        net: Layer,
+        loss: Loss,
+        batch_size: int,
+        checkpoints: Checkpoints | None = None,
+    ) -> None:
+        """Start from `state`, or where there are checkpoints from the newest.
+
+        `step` is from `make_step`, of `net` and `loss`, which here only tell where numbers stop being finite. `train`
+        is (x, y), on the device. Raises ValueError where the newest checkpoint is another training's.
+        """
+        self.state, self.step, self.train = state, step, train
+        self.net, self.loss = net, loss
+        self.batch_size, self.batches = batch_size, len(train[0]) // batch_size
+        self.checkpoints = checkpoints
+        self.epochs, self.batch = 0, 0  # the epochs that are done, and of this one the batches
+        self.memory: dict[str, Any] = {}
+        self.kept: dict[str, TrainState] = {}
+        self.programs: list[str] = []  # fingerprints of what took the steps
+        rows = (jax.ShapeDtypeStruct((batch_size, *a.shape[1:]), a.dtype) for a in train)
+        _, value = jax.eval_shape(step, state, *rows)
+        self.values = jnp.zeros(self.batches, value.dtype)  # the loss of each batch of this epoch
+        self._size, self._compiled = 1, False
+        self._score: float | None = None
+        self._signals = Deferred()
+        if checkpoints is not None:
+            self._restore(checkpoints)
+
+    def __enter__(self) -> "Loop":
+        if self.checkpoints is not None:
+            self._signals.__enter__()
+            self._save()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self.checkpoints is None:
+            return
+        try:
+            if error is None:
+                self._save(wait=True)
+                self.checkpoints.receipt = {
+                    "program_sha256": "+".join(self.programs),
+                    "step": int(self.state.step),
+                    "params_sha256": sha256(files.named_arrays(self.state.params)),
+                    "opt_state_sha256": sha256(files.named_arrays(self.state.opt_state)),
+                }
+            self.checkpoints.close()
+        finally:
+            self._signals.__exit__(kind, error, traceback)
+
+    def epoch(self) -> np.ndarray:
+        """Take the steps that this epoch lacks; return the loss of each of its batches (batches,) before its step.
+
+        Raises NonFiniteError where a loss, a parameter or a number of the optimizer's is no longer finite, and says
+        where that began; KeyboardInterrupt after a checkpoint.
+        """
+        self._score = None
+        start = self.state._replace(step=self.state.step - np.int32(self.batch))
+        order = _shuffled(start, len(self.train[0]), self.batch_size)
+        if self.checkpoints is not None:
+            self._note_program(order)
+        while True:
+            self._take(order, min(self.batch + self._size, self.batches))
+            if self.batch == self.batches:
+                break
+            self._pause()
+        self.epochs, self.batch = self.epochs + 1, 0
+        return np.asarray(self.values)
+
+    def pause(self, score: float | None = None) -> None:
+        """Between epochs, once `memory` and `kept` are up to date: write a checkpoint if it is time, heed Ctrl-C.
+
+        The lower the score of where it is now, the better.
+        """
+        self._score = score
+        self._pause()
+
+    def _take(self, order: Any, last: int) -> None:
+        """Take the steps from the next batch of this epoch to before batch number `last`."""
+        begun = time.monotonic()
+        state, values, finite = advance(
+            self.step, self.state, *self.train, order, self.values, np.int32(self.batch), np.int32(last)
+        )
+        if not finite:
+            self._hunt(order, last)
+        if self._compiled:  # else the time was the compiler's
+            self._size = max(1, int((last - self.batch) * CHUNK / (time.monotonic() - begun)))
+        self.state, self.values, self.batch, self._compiled = state, values, last, True
+
+    def _hunt(self, order: Any, last: int) -> NoReturn:
+        """Take these steps again, one by one, and say at which numbers stop being finite, and in which layer."""
+        state = self.state
+        for batch in range(self.batch, last):
+            after, _, finite = advance(
+                self.step, state, *self.train, order, self.values, np.int32(batch), np.int32(batch + 1)
+            )
+            if not finite:
+                x, y = (a[order[batch]] for a in self.train)
+                key = jax.random.fold_in(state.key, state.step)
+                where = first_nonfinite(self.net, self.loss, state.params, x, y, key)
+                raise NonFiniteError(
+                    step=int(state.step), epoch=self.epochs + 1, batch=batch + 1, where=where
+                )
+            state = after
+        raise NonFiniteError(epoch=self.epochs + 1, where=None)
+
+    def _pause(self) -> None:
+        asked = self._signals.asked is not None
+        if self.checkpoints is not None and (asked or self.checkpoints.due()):
+            self._save(wait=asked)
+        self._signals.heed()
+
+    def _note_program(self, order: Any) -> None:
+        """Remember which program takes the steps, unless it is the one before."""
+        bounds = np.int32(0), np.int32(self.batches)
+        lowered = advance.lower(self.step, self.state, *self.train, order, self.values, *bounds)
+        program = fingerprint(lowered.compile().as_text() or "")
+        if self.programs[-1:] != [program]:
+            self.programs.append(program)
+
+    def _save(self, wait: bool = False) -> None:
+        assert self.checkpoints is not None
+        trees = {"state": self.state, **self.kept}
+        arrays = {name: _without_key(state) for name, state in trees.items()} | {"values": self.values}
+        position = {
+            "batch_size": self.batch_size, "batches": self.batches, "epochs": self.epochs, "batch": self.batch,
+            "programs": self.programs, "kept": list(self.kept),
+        }  # fmt: skip
+        self.checkpoints.save(
+            int(self.state.step),
+            files.named_arrays(arrays),
+            {"position": position, "memory": self.memory},
+            score=self._score,
+            wait=wait,
+        )
+
+    def _restore(self, checkpoints: Checkpoints) -> None:
+        saved = checkpoints.restore()
+        if saved is None:
+            return
+        position = saved.memory["position"]
+        for name, now in {"batch_size": self.batch_size, "batches": self.batches}.items():
+            if position[name] != now:
+                raise ValueError(
+                    f"the checkpoints in {checkpoints.folder} are of another training: {name} was {position[name]}, "
+                    f"and is {now}"
+                )
+        like = {name: _without_key(self.state) for name in ("state", *position["kept"])}
+        wanted = files.forms(like | {"values": self.values})
+        if (found := files.forms(saved.arrays)) != wanted:
+            raise ValueError(
+                f"the checkpoints in {checkpoints.folder} are of another net or optimizer: "
+                f"{files.difference(found, wanted)}"
+            )
+        trees = jax.tree.map(jnp.asarray, files.arrays_as(like | {"values": self.values}, saved.arrays))
+        self.values = trees.pop("values")
+        states = {name: _with_key(state, self.state.key) for name, state in trees.items()}
+        self.state, self.kept = states.pop("state"), states
+        self.epochs, self.batch, self.programs = (
+            position["epochs"],
+            position["batch"],
+            position["programs"],
+        )
+        self.memory = saved.memory["memory"]
+
+
+@partial(jax.jit, static_argnames="step")
+def advance(
+    step: Step, state: TrainState, x: Any, y: Any, order: Any, values: Any, first: Any, last: Any
+) -> tuple[TrainState, Any, Any]:
+    """Take steps `first` to before `last` of an epoch of this order (batches, batch_size).
+
+    Returns the state, the values (batches,) with the loss of each of these batches, and whether all numbers in them
+    are finite, but for those in the state that were not before: some optimizers start from infinity.
+    """
+
+    def body(batch: Any, carry: Any) -> Any:
+        state, values = carry
+        state, value = step(state, x[order[batch]], y[order[batch]])
+        return state, values.at[batch].set(value)
+
+    after, values = jax.lax.fori_loop(first, last, body, (state, values))
+    trees = (state.params, state.opt_state), (after.params, after.opt_state)
+    finite = jnp.isfinite(values).all()
+    for before, now in zip(*map(jax.tree.leaves, trees), strict=True):
+        if jnp.issubdtype(now.dtype, jnp.inexact):
+            finite &= (jnp.isfinite(now) | ~jnp.isfinite(before)).all()
+    return after, values, finite
+
+
+_shuffled = jax.jit(shuffled, static_argnums=(1, 2))
+
+
+def _without_key(state: TrainState) -> TrainState:
+    return state._replace(key=jax.random.key_data(state.key))
+
+
+def _with_key(state: TrainState, like: jax.Array) -> TrainState:
+    return state._replace(key=jax.random.wrap_key_data(state.key, impl=jax.random.key_impl(like)))
