@@ -74,12 +74,17 @@ def test_arrays_go_back_into_their_tree():
         files.arrays_as(tree, arrays, "8.")
 
 
-def test_writing_is_whole_or_not_at_all(run, monkeypatch):
-    run.write("a.txt", "first")
-    monkeypatch.setattr("os.fsync", lambda fd: (_ for _ in ()).throw(OSError("disk full")))
-    with pytest.raises(OSError, match="disk full"):
-        run.write("a.txt", "second")
-    assert (run.folder / "a.txt").read_text() == "first"
+@pytest.mark.parametrize("name", ["../a.txt", "/etc/a.txt", "figures/../../a.txt", "link/a.txt", "", "."])
+def test_names_stay_in_the_folder(run, name):
+    (run.folder / "link").symlink_to(run.folder.parent)
+    for use in (lambda: run.write(name, "a"), lambda: run.arrays(name), lambda: run.read_json(name)):
+        with pytest.raises(
+            ValueError, match=f"name should be that of a file in the run's folder, got '{name}'"
+        ):
+            use()
+    assert not (run.folder.parent / "a.txt").exists()
+    with pytest.raises(ValueError, match=r"got 'figures/\.\./\.\./a\.svg'"):
+        run.figure("../../a", "light", "dark", "alt")
 
 
 def test_the_receipt_says_how_and_not_where(run):
@@ -175,7 +180,7 @@ def test_a_folder_that_cannot_be_made(tmp_path, monkeypatch, capsys):
     with pytest.raises(SystemExit) as stop:
         experiment(tmp_path, monkeypatch, lambda config, run: pytest.fail("it ran"))
     assert stop.value.code == 2
-    assert "can't be written: File exists" in capsys.readouterr().err
+    assert "can't be written: a file is there, and no folder" in capsys.readouterr().err
 
 
 def test_a_wrong_flag(tmp_path, monkeypatch, capsys):
@@ -264,7 +269,7 @@ def test_a_folder_to_go_on_in_that_cannot_be_written(tmp_path, monkeypatch, caps
     monkeypatch.setattr(sys, "argv", ["toy.py", "--resume", str(cut.folder)])
     with pytest.raises(SystemExit, match="2"):
         runs.main(Resumable, lambda config, run: None, "A toy.")
-    assert f"toy: --resume {cut.folder} can't be written" in capsys.readouterr().err
+    assert f"toy: {cut.folder / 'config.json'} can't be written: is a directory" in capsys.readouterr().err
 
 
 def test_a_refused_resume_leaves_the_folder_as_it_was(tmp_path, monkeypatch, capsys):

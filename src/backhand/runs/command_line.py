@@ -1,20 +1,23 @@
 """An experiment's command line, and the command that repeats a run."""
 
 import re
-import shlex
 import shutil
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import tyro
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from backhand.runs.run import Config, RefusedError, Run
+from backhand.runs.run import Config, FolderError, RefusedError, Run, reason
+
+# What ends a run, and is no bug.
+STOPS = (FolderError, KeyboardInterrupt)
 
 
 def main(
@@ -26,35 +29,33 @@ def main(
     """An experiment's command line: flags to config, a run folder, the experiment, the receipt.
 
     A config that makes no sense, or a folder that can't be written, ends it with a message and status 2
-    before anything has run, and leaves no folder but one that was there; Ctrl-C with status 130, after saying
-    what was kept. `prog` is how it is called, where that is not `python FILE`.
+    before anything has run, and leaves no folder but one that was there. What ends it later leaves what was finished,
+    and a message without a traceback: a folder that can be written no more, with status 1; Ctrl-C, with status 130.
+    A bug shows whole. `prog` is how it is called, where that is not `python FILE`.
     """
     name = Path(sys.argv[0]).stem
     args = [word for argument in sys.argv[1:] for word in _words(argument)]
     config = tyro.cli(config_type, args=args, prog=prog or f"python {sys.argv[0]}", description=description)
-    resumed = getattr(config, "resume", None)
-    try:
-        run = Run.start(name, config) if resumed is None else Run.resume(name, config, resumed)
-    except RefusedError as error:
-        _fail(f"{name}: {error}")
-    except OSError as error:
-        folder = f"--out {config.out}" if resumed is None else f"--resume {resumed}"
-        _fail(f"{name}: {folder} can't be written: {error.strerror or error}")
+    run = _opened(name, config)
     start = time.monotonic()
     try:
         experiment(run.config, run)  # type: ignore[arg-type]
+        run.finish("finished", time.monotonic() - start)
     except RefusedError as error:
-        if resumed is None:
+        if getattr(config, "resume", None) is None:
             shutil.rmtree(run.folder)
-        _fail(f"{name}: {error}")
-    except KeyboardInterrupt:
-        run.finish("interrupted", time.monotonic() - start)
-        print(f"\n{name}: interrupted; what was finished is kept in {run.folder}", file=sys.stderr)
-        sys.exit(130)
-    except BaseException:
-        run.finish("failed", time.monotonic() - start)
-        raise
-    run.finish("finished", time.monotonic() - start)
+        _exit(f"{name}: {error}", 2)
+    except BaseException as error:
+        stop = _stop(error)
+        with suppress(FolderError):  # the receipt is lost, and the reason why is told all the same
+            outcome = "interrupted" if isinstance(stop, KeyboardInterrupt) else "failed"
+            run.finish(outcome, time.monotonic() - start)
+        if stop is None:
+            raise
+        if isinstance(stop, KeyboardInterrupt):
+            _exit(f"\n{name}: interrupted; what was finished is kept in {run.folder}", 130)
+        kept = f"; what was written before is kept in {run.folder}" if run.folder.is_dir() else ""
+        _exit(f"{name}: {stop}{kept}", 1)
 
 
 def print_table(header: Sequence[str], rows: Sequence[Sequence[str]], title: str | None = None) -> None:
@@ -74,6 +75,35 @@ def _words(argument: str) -> list[str]:
     return re.split("[=,]", argument) if re.fullmatch(r"(--[\w-]+=)?\d+(,\d+)+", argument) else [argument]
 
 
-def _fail(message: str) -> NoReturn:
+def _opened(name: str, config: Config) -> Run:
+    resumed = getattr(config, "resume", None)
+    try:
+        return Run.start(name, config) if resumed is None else Run.resume(name, config, resumed)
+    except (RefusedError, FolderError) as error:
+        _exit(f"{name}: {error}", 2)
+    except OSError as error:
+        folder = f"--out {config.out}" if resumed is None else f"--resume {resumed}"
+        _exit(f"{name}: {folder} can't be written: {reason(error)}", 2)
+
+
+def _stop(error: BaseException) -> BaseException | None:
+    """What ended a run: of an exception, and those in whose wake it came, the first that is a stop; None for a bug.
+
+    On its way out an experiment leaves what it can, which may be stopped in its turn.
+    """
+    chain = [error]
+    while (before := chain[-1].__context__) is not None:
+        chain.append(before)
+    stops = [error for error in chain if isinstance(error, STOPS)]
+    if not stops:
+        return None
+    first = stops[-1]
+    if isinstance(first, FolderError):
+        # What came after it lacked what could not be written; a bug before it is not to be hidden.
+        return None if (first.__cause__ or first).__context__ else first
+    return first if isinstance(error, STOPS) else None
+
+
+def _exit(message: str, status: int) -> NoReturn:
     print(message, file=sys.stderr)
-    sys.exit(2)
+    sys.exit(status)

@@ -13,8 +13,11 @@ but into no other file.
 """
 
 import json
+import os
 import shlex
-from collections.abc import Callable, Mapping
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -44,6 +47,10 @@ class RefusedError(ValueError):
     """What was asked for makes no sense with this data; said before any work starts."""
 
 
+class FolderError(OSError):
+    """The run's folder can't take a file, as on a full disk, or is gone; the message says so in a user's words."""
+
+
 def refusing(load: Callable[..., Loaded], *args: Any) -> Loaded:
     """What `load(*args)` gives; where it raises OSError or ValueError, as for data that is not there, RefusedError."""
     try:
@@ -64,7 +71,7 @@ class Run:
     def start(cls, name: str, config: ExperimentConfig) -> "Run":
         """Make a new folder under `config.out`, named by the time, that no other run shares; write the config.
 
-        Raises OSError where that can't be done.
+        Raises OSError where that can't be done, and leaves no folder.
         """
         now = datetime.now(UTC)
         config.out.mkdir(parents=True, exist_ok=True)
@@ -78,7 +85,12 @@ class Run:
                 folder = config.out / f"{now:%Y%m%d-%H%M%S}-{count}"
         fields = {field: plain(value) for field, value in vars(config).items() if field not in PLACES}
         run = cls(folder, config, begun(name, fields))
-        run.write_json("config.json", fields)
+        try:
+            files.sync_folder(config.out)
+            run.write_json("config.json", fields)
+        except OSError:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
         return run
 
     @classmethod
@@ -122,10 +134,16 @@ class Run:
         return run
 
     def write(self, name: str, content: str | bytes) -> Path:
-        """Write a file of the run, whole or not at all."""
-        path = self.folder / name
-        path.parent.mkdir(exist_ok=True)
-        files.write(path, content.encode() if isinstance(content, str) else content)
+        """Write a file of the run, whole or not at all.
+
+        This and all that follows raises FolderError where the folder can't take it, and ValueError where `name` leads
+        out of the folder.
+        """
+        with self._writing(name) as path:
+            if not path.parent.exists():
+                path.parent.mkdir()
+                files.sync_folder(self.folder)
+            files.write(path, content.encode() if isinstance(content, str) else content)
         return path
 
     def write_json(self, name: str, content: Any) -> Path:
@@ -133,13 +151,23 @@ class Run:
         return self.write(name, json.dumps(plain(content), indent=2, ensure_ascii=False) + "\n")
 
     def log(self, **record: Any) -> None:
-        """Add a line to metrics.jsonl. NaN and infinities, which JSON lacks, become null."""
-        with (self.folder / "metrics.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps(plain(record)) + "\n")
+        """Add a line to metrics.jsonl, whole or not at all. NaN and infinities, which JSON lacks, become null.
+
+        It outlasts the process at once, and a power cut from `finish` on.
+        """
+        line = (json.dumps(plain(record)) + "\n").encode()
+        with self._writing("metrics.jsonl") as path, path.open("ab", buffering=0) as file:
+            end = file.tell()
+            try:
+                while line:  # a disk that is almost full takes a part
+                    line = line[file.write(line) :]
+            except BaseException:
+                file.truncate(end)
+                raise
 
     def metrics(self) -> list[dict[str, Any]]:
         """The records of metrics.jsonl, with NaN where it has null."""
-        path = self.folder / "metrics.jsonl"
+        path = self._path("metrics.jsonl")
         lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
         return [numbers(json.loads(line)) for line in lines]
 
@@ -156,7 +184,7 @@ class Run:
 
     def arrays(self, name: str) -> dict[str, np.ndarray]:
         """The named arrays of a safetensors file of the run; ValueError where it is damaged."""
-        return files.read(self.folder / name)[0]
+        return files.read(self._path(name))[0]
 
     def figure(self, stem: str, light: str, dark: str, alt: str) -> str:
         """Keep a picture, in its light theme, under figures/; return it for the report."""
@@ -165,7 +193,7 @@ class Run:
 
     def read_json(self, name: str) -> Any:
         """What a JSON file of the run holds, with NaN where it has null."""
-        return numbers(json.loads((self.folder / name).read_text(encoding="utf-8")))
+        return numbers(json.loads(self._path(name).read_text(encoding="utf-8")))
 
     def facts(self) -> list[tuple[str, str]]:
         """The receipt so far, a pair of words a line, for a reader."""
@@ -187,10 +215,39 @@ class Run:
 
     def finish(self, outcome: str, seconds: float) -> None:
         """Write the receipt."""
+        with self._writing("metrics.jsonl") as path:
+            if path.exists():
+                with path.open("ab") as file:
+                    os.fsync(file.fileno())
         ended = datetime.now(UTC).isoformat(timespec="seconds")
         self.write_json(
             "receipt.json", self.receipt | {"ended": ended, "seconds": round(seconds, 3), "outcome": outcome}
         )
+
+    def _path(self, name: str) -> Path:
+        """Where a file of the run lies."""
+        path, folder = self.folder / name, self.folder.resolve()
+        if folder not in path.resolve().parents:  # links followed, too
+            raise ValueError(f"name should be that of a file in the run's folder, got {name!r}")
+        if not folder.is_dir():
+            raise FolderError(f"{self.folder} is gone: it was removed while the run was going on")
+        return path
+
+    @contextmanager
+    def _writing(self, name: str) -> Iterator[Path]:
+        path = self._path(name)
+        try:
+            yield path
+        except OSError as error:
+            raise FolderError(f"{path} can't be written: {reason(error)}") from error
+
+
+def reason(error: OSError) -> str:
+    """Why, in words that can follow a colon: no space left on device."""
+    if isinstance(error, FileExistsError):
+        return "a file is there, and no folder"
+    words = error.strerror or str(error)
+    return words[:1].lower() + words[1:]
 
 
 def command(name: str, config: ExperimentConfig) -> str:
