@@ -213,13 +213,13 @@ def test_nets_of_other_settings_or_pictures_are_not_mixed(tmp_path, monkeypatch)
     monkeypatch.setitem(
         lecun.ROWS, "linear", lecun.ROWS["linear"]._replace(settings=replace(other, batch_size=64))
     )
-    with pytest.raises(runs.RefusedError, match="begun with other settings or pictures than now; begin anew"):
+    with pytest.raises(runs.RefusedError, match="begun with other settings than now; begin anew"):
         lecun.run(again.config, again)
     monkeypatch.undo()
     mnist = small_mnist("train", "validation", "test")
     changed = data.Dataset("mnist", dict(mnist.splits) | {"test": mnist["validation"]}, mnist.class_names)
     monkeypatch.setattr(data, "tfds", lambda name, data_dir, seed: changed)
-    with pytest.raises(runs.RefusedError, match="begun with other settings or pictures"):
+    with pytest.raises(runs.RefusedError, match="begun with other data than now"):
         lecun.run(again.config, again)
 
 
@@ -302,5 +302,5 @@ def test_no_data_is_said_at_once(tmp_path, monkeypatch):
     run = runs.Run.start("lecun", config)
     with pytest.raises(runs.RefusedError, match="mnist is not here"):
         lecun.run(config, run)
-    assert [path.name for path in run.folder.iterdir()] == ["config.json"]
+    assert sorted(path.name for path in run.folder.iterdir()) == ["config.json", "receipt.json"]
     assert json.loads((run.folder / "config.json").read_text())["score"] == "test"

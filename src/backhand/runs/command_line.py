@@ -1,7 +1,6 @@
 """An experiment's command line, and the command that repeats a run."""
 
 import re
-import shutil
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -36,14 +35,14 @@ def main(
     name = Path(sys.argv[0]).stem
     args = [word for argument in sys.argv[1:] for word in _words(argument)]
     config = tyro.cli(config_type, args=args, prog=prog or f"python {sys.argv[0]}", description=description)
-    run = _opened(name, config)
+    run = _opened(name, config, args)
     start = time.monotonic()
     try:
         experiment(run.config, run)  # type: ignore[arg-type]
         run.finish("finished", time.monotonic() - start)
     except RefusedError as error:
-        if getattr(config, "resume", None) is None:
-            shutil.rmtree(run.folder)
+        with suppress(FolderError):
+            run.withdraw()
         _exit(f"{name}: {error}", 2)
     except BaseException as error:
         stop = _stop(error)
@@ -75,10 +74,12 @@ def _words(argument: str) -> list[str]:
     return re.split("[=,]", argument) if re.fullmatch(r"(--[\w-]+=)?\d+(,\d+)+", argument) else [argument]
 
 
-def _opened(name: str, config: Config) -> Run:
+def _opened(name: str, config: Config, args: Sequence[str]) -> Run:
     resumed = getattr(config, "resume", None)
+    flags = [word.split("=")[0].removeprefix("--") for word in args if word.startswith("--")]
+    said = [flag.replace("-", "_").removeprefix("no_") for flag in flags]
     try:
-        return Run.start(name, config) if resumed is None else Run.resume(name, config, resumed)
+        return Run.start(name, config) if resumed is None else Run.resume(name, config, resumed, said)
     except (RefusedError, FolderError) as error:
         _exit(f"{name}: {error}", 2)
     except OSError as error:

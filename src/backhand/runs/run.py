@@ -5,7 +5,9 @@
     params.safetensors   the parameters, by path in their tree
     figures/             drawn from the files beside it
     report.html          one page, self-contained
-    receipt.json         seed, versions, device, flags, commit, digests of data and parameters
+    receipt.json         seed, versions, device, flags, commit, digests of data and parameters; how it ended
+
+While a run goes on, its receipt says that it is "running"; so does that of one that was killed.
 
 Files are written under a temporary name and renamed when whole, so that none is ever seen half-written;
 metrics.jsonl grows by whole lines. Clock and machine get into the receipt, and the report that quotes it,
@@ -16,7 +18,7 @@ import json
 import os
 import shlex
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -66,6 +68,7 @@ class Run:
         self.folder = folder
         self.config = config
         self.receipt = receipt
+        self._before: dict[str, bytes] | None = None  # of a run that goes on, what `resume` changed
 
     @classmethod
     def start(cls, name: str, config: ExperimentConfig) -> "Run":
@@ -88,31 +91,29 @@ class Run:
         try:
             files.sync_folder(config.out)
             run.write_json("config.json", fields)
+            run._write_receipt("running")
         except OSError:
             shutil.rmtree(folder, ignore_errors=True)
             raise
         return run
 
     @classmethod
-    def resume(cls, name: str, config: ExperimentConfig, folder: Path) -> "Run":
+    def resume(cls, name: str, config: ExperimentConfig, folder: Path, said: Collection[str] = ()) -> "Run":
         """Open the folder of a run that was cut short, to go on in it as it was asked to.
 
-        What `config` leaves at its defaults is what it was in that run. What its receipt said, if it came to write
-        one, stays in the new one. Raises RefusedError where that folder holds no run of this experiment, or `config`
-        asks for something else than it did; OSError where the folder can't be written.
+        What `config` leaves at its defaults is what it was in that run, except for fields that were `said`. What its
+        receipt said stays in the new one; metrics.jsonl begins anew, and what goes on logs its records again. Raises
+        RefusedError where that folder holds no run of this experiment, or one that is finished, or `config` asks for
+        something else than it did; OSError where the folder can't be written.
         """
-        try:
-            stored = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise RefusedError(
-                f"resume should be the folder of a run, with its config.json: {error}"
-            ) from error
+        stored = _read(folder, "config.json")
         fields = {field: value for field, value in vars(config).items() if field not in PLACES}
-        if not isinstance(stored, dict) or set(stored) != set(fields):
+        former = _read(folder, "receipt.json") if (folder / "receipt.json").exists() else {}
+        if set(stored) != set(fields) or former.get("experiment", name) != name:
             raise RefusedError(f"resume should be the folder of a run of {name}, got {folder}")
         defaults = vars(type(config)())
         for field, value in fields.items():
-            if value != defaults[field] and plain(value) != stored[field]:
+            if (field in said or value != defaults[field]) and plain(value) != stored[field]:
                 raise RefusedError(
                     f"{field} was {plain(stored[field])} in {folder}, got {plain(value)}; leave it out to go on"
                 )
@@ -121,17 +122,43 @@ class Run:
             config = replace(config, **as_they_were)  # type: ignore[type-var]
         except (TypeError, ValueError) as error:
             raise RefusedError(f"resume: what {folder} was asked for makes no sense now: {error}") from error
+        if former.get("outcome") == "finished":
+            raise RefusedError(f"{folder} is finished; nothing is left to do")
         run = cls(folder, config, begun(name, stored))
-        # As it is: that the folder can't be written should show before anything is trained.
-        run.write_json("config.json", stored)
-        if (folder / "receipt.json").exists():
-            former = json.loads((folder / "receipt.json").read_text(encoding="utf-8"))
+        if former:
             once = {key: value for key, value in former.items() if key in PER_SITTING}
+            if once.get("outcome") == "running":  # it could not say how it ended
+                once["outcome"] = "killed"
             run.receipt["earlier"] = [*former.get("earlier", []), once]
-        lines = folder / "metrics.jsonl"
-        if lines.exists() and not (written := lines.read_bytes()).endswith(b"\n"):
-            run.write("metrics.jsonl", written[: written.rfind(b"\n") + 1])  # a line was cut short, too
+        if "data_sha256" in former:
+            run.receipt["data_sha256"] = former["data_sha256"]
+        paths = [folder / "receipt.json", folder / "metrics.jsonl"]
+        run._before = {path.name: path.read_bytes() for path in paths if path.exists()}
+        run._write_receipt("running")
+        if "metrics.jsonl" in run._before:
+            run.write("metrics.jsonl", "")
         return run
+
+    def withdraw(self) -> None:
+        """Leave all as it was before: no folder, where the run is new; else the receipt and metrics that it had."""
+        if self._before is None:
+            shutil.rmtree(self.folder)
+            return
+        for name in ("receipt.json", "metrics.jsonl"):
+            if name in self._before:
+                self.write(name, self._before[name])
+            else:
+                (self.folder / name).unlink(missing_ok=True)
+
+    def data(self, digest: str | list[str]) -> None:
+        """Say which data the run is about, by SHA-256; RefusedError where it was begun with other data."""
+        former = self.receipt.get("data_sha256", digest)
+        if former != digest:
+            raise RefusedError(
+                f"{self.folder} was begun with other data than now: their SHA-256 was {former}, and is {digest}"
+            )
+        self.receipt["data_sha256"] = digest
+        self._write_receipt("running")
 
     def write(self, name: str, content: str | bytes) -> Path:
         """Write a file of the run, whole or not at all.
@@ -220,9 +247,10 @@ class Run:
                 with path.open("ab") as file:
                     os.fsync(file.fileno())
         ended = datetime.now(UTC).isoformat(timespec="seconds")
-        self.write_json(
-            "receipt.json", self.receipt | {"ended": ended, "seconds": round(seconds, 3), "outcome": outcome}
-        )
+        self._write_receipt(outcome, ended=ended, seconds=round(seconds, 3))
+
+    def _write_receipt(self, outcome: str, **ending: Any) -> None:
+        self.write_json("receipt.json", self.receipt | ending | {"outcome": outcome})
 
     def _path(self, name: str) -> Path:
         """Where a file of the run lies."""
@@ -240,6 +268,16 @@ class Run:
             yield path
         except OSError as error:
             raise FolderError(f"{path} can't be written: {reason(error)}") from error
+
+
+def _read(folder: Path, name: str) -> dict[str, Any]:
+    try:
+        content = json.loads((folder / name).read_text(encoding="utf-8"))
+        if not isinstance(content, dict):
+            raise ValueError(f"{name} holds no fields")
+    except (OSError, ValueError) as error:
+        raise RefusedError(f"resume should be the folder of a run, with its {name}: {error}") from error
+    return content
 
 
 def reason(error: OSError) -> str:
