@@ -29,6 +29,7 @@ import numpy as np
 
 from backhand import files, report
 from backhand.digest import sha256
+from backhand.runs.lock import Lock, lock
 from backhand.runs.plain import numbers, plain
 from backhand.runs.receipt import PER_SITTING, PLACES, begun
 
@@ -62,12 +63,13 @@ def refusing(load: Callable[..., Loaded], *args: Any) -> Loaded:
 
 
 class Run:
-    """One run's folder, open for writing. `Run.start` makes it."""
+    """One run's folder, open for writing: `Run.start` makes it, and until `finish` no other process goes on in it."""
 
     def __init__(self, folder: Path, config: ExperimentConfig, receipt: dict[str, Any]) -> None:
         self.folder = folder
         self.config = config
         self.receipt = receipt
+        self._lock: Lock | None = None
         self._before: dict[str, bytes] | None = None  # of a run that goes on, what `resume` changed
 
     @classmethod
@@ -90,7 +92,7 @@ class Run:
         run = cls(folder, config, begun(name, fields))
         try:
             files.sync_folder(config.out)
-            run.write_json("config.json", fields)
+            run._lock = lock(run.write_json("config.json", fields))
             run._write_receipt("running")
         except OSError:
             shutil.rmtree(folder, ignore_errors=True)
@@ -102,11 +104,16 @@ class Run:
         """Open the folder of a run that was cut short, to go on in it as it was asked to.
 
         What `config` leaves at its defaults is what it was in that run, except for fields that were `said`. What its
-        receipt said stays in the new one; metrics.jsonl begins anew, and what goes on logs its records again. Raises
-        RefusedError where that folder holds no run of this experiment, or one that is finished, or `config` asks for
-        something else than it did; OSError where the folder can't be written.
+        receipt said stays in the new one; metrics.jsonl begins anew, and what goes on logs its records again.
+
+        Raises RefusedError where that folder holds no run of this experiment, or one that is finished or still going
+        on in another process, or `config` asks for something else than it did; OSError where it can't be written.
         """
         stored = _read(folder, "config.json")
+        try:
+            held = lock(folder / "config.json")
+        except BlockingIOError as error:
+            raise RefusedError(f"{folder}: the run is still going on, in another process") from error
         fields = {field: value for field, value in vars(config).items() if field not in PLACES}
         former = _read(folder, "receipt.json") if (folder / "receipt.json").exists() else {}
         if set(stored) != set(fields) or former.get("experiment", name) != name:
@@ -125,6 +132,7 @@ class Run:
         if former.get("outcome") == "finished":
             raise RefusedError(f"{folder} is finished; nothing is left to do")
         run = cls(folder, config, begun(name, stored))
+        run._lock = held
         if former:
             once = {key: value for key, value in former.items() if key in PER_SITTING}
             if once.get("outcome") == "running":  # it could not say how it ended
@@ -241,13 +249,14 @@ class Run:
         ]
 
     def finish(self, outcome: str, seconds: float) -> None:
-        """Write the receipt."""
+        """Write the receipt, and let go of the folder."""
         with self._writing("metrics.jsonl") as path:
             if path.exists():
                 with path.open("ab") as file:
                     os.fsync(file.fileno())
         ended = datetime.now(UTC).isoformat(timespec="seconds")
         self._write_receipt(outcome, ended=ended, seconds=round(seconds, 3))
+        self._lock = None
 
     def _write_receipt(self, outcome: str, **ending: Any) -> None:
         self.write_json("receipt.json", self.receipt | ending | {"outcome": outcome})
