@@ -15,7 +15,6 @@ on all 60,000, as the published ones did, and meet the test pictures once, after
 import itertools
 import json
 import math
-import shlex
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -248,12 +247,6 @@ def run(config: Config, run: runs.Run) -> None:
             )
             path = write_report(config, run, mnist)
             print(f"parameters  sha256 {run.receipt['params_sha256']}\nreport      {path}")
-        if len(done) < len(nets):
-            places = {"RESUME": run.folder, "DATA_DIR": config.data_dir}
-            words = [
-                f'{name}="{shlex.quote(str(path))}"' for name, path in places.items() if path is not None
-            ]
-            print(f"to go on    make lecun {' '.join(words)}")
 
 
 def done_before(run: runs.Run, setup: Mapping[str, Any]) -> dict[str, Any]:

@@ -4,8 +4,10 @@ import errno
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,8 @@ from typing import Any
 import pytest
 
 from backhand import runs
+from backhand.runs.command_line import Terminated
+from backhand.runs.run import going_on
 
 TOY = """
 from dataclasses import dataclass
@@ -71,9 +75,10 @@ def test_a_file_that_may_grow_no_more(tmp_path):
     (folder,) = (tmp_path / "runs" / "toy").iterdir()
     where = folder.relative_to(tmp_path)
     assert result.returncode == 1
-    assert result.stderr.splitlines()[0] == (
-        f"toy: {where}/metrics.jsonl can't be written: file too large; what was written before is kept in {where}"
-    )
+    assert result.stderr.splitlines() == [
+        f"toy: {where}/metrics.jsonl can't be written: file too large; what was finished is kept in {where}",
+        f"to go on    make toy RESUME={where}",
+    ]
     assert sorted(path.name for path in folder.iterdir()) == [
         *("config.json", "metrics.jsonl", "receipt.json", "results.json")
     ]
@@ -115,7 +120,7 @@ def test_a_disk_that_takes_nothing_more(tmp_path, monkeypatch, capsys, number, w
     status, said, folder = ended(tmp_path, monkeypatch, capsys, whole)
     assert (status, said) == (
         1,
-        f"toy: {folder}/results.json can't be written: {words}; what was written before is kept in {folder}\n",
+        f"toy: {folder}/results.json can't be written: {words}; what was finished is kept in {folder}\n",
     )
     assert (folder / "results.json").read_text() == "[1]"
     assert (folder / "config.json").read_bytes() == before["config.json"]
@@ -148,7 +153,7 @@ def test_a_folder_that_was_removed(tmp_path, monkeypatch, capsys, use):
 def test_names_that_no_file_can_have(tmp_path, monkeypatch, capsys, name, words):
     status, said, _ = ended(tmp_path, monkeypatch, capsys, lambda run: run.write(name, "a"))
     assert status == 1
-    assert f"{name} can't be written: {words}; what was written before is kept" in said
+    assert f"{name} can't be written: {words}; what was finished is kept" in said
 
 
 def test_what_failed_on_the_way_out_does_not_hide_the_cause(tmp_path, monkeypatch, capsys):
@@ -192,3 +197,85 @@ def test_a_disk_that_is_full_from_the_start_leaves_no_folder(tmp_path, monkeypat
         runs.main(Config, lambda config, run: pytest.fail("it ran"), "A toy.")
     assert "config.json can't be written: no space left on device" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_asked_to_stop(tmp_path, number, status):
+    command = program(tmp_path, "print('training', flush=True)", "__import__('time').sleep(60)")
+    process = subprocess.Popen(
+        [*command, "--out", "my runs"],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    process.stdout.readline()
+    process.send_signal(number)
+    _, said = process.communicate()
+    (folder,) = (tmp_path / "my runs").iterdir()
+    assert process.returncode == status
+    assert said.splitlines() == [
+        "",
+        f"toy: interrupted; what was finished is kept in my runs/{folder.name}",
+        f"""to go on    make toy RESUME="'my runs/{folder.name}'\"""",
+    ]
+    assert (folder / "report.html").exists()
+    assert json.loads((folder / "receipt.json").read_text())["outcome"] == "interrupted"
+
+
+def test_the_command_to_go_on_says_where_the_data_are(tmp_path):
+    @dataclass(frozen=True)
+    class WithData:
+        out: Path = tmp_path
+        data_dir: Path | None = Path("data")
+        resume: Path | None = None
+
+    run = runs.Run.start("toy", WithData())
+    assert going_on("toy", run) == f"make toy RESUME={run.folder} DATA_DIR=data"
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "status"),
+    [
+        (Terminated(), KeyboardInterrupt(), 143),
+        (KeyboardInterrupt(), KeyboardInterrupt(), 130),
+        (KeyboardInterrupt(), runs.FolderError("full"), 130),
+    ],
+)
+def test_stopped_again_on_its_way_out(tmp_path, monkeypatch, capsys, first, second, status):
+    def body(run):
+        try:
+            raise first
+        finally:
+            raise second
+
+    before = signal.getsignal(signal.SIGTERM)
+    got, said, folder = ended(tmp_path, monkeypatch, capsys, body)
+    assert (got, said) == (status, f"\ntoy: interrupted; what was finished is kept in {folder}\n")
+    assert json.loads((folder / "receipt.json").read_text())["outcome"] == "interrupted"
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_ctrl_c_while_the_receipt_is_written(tmp_path, monkeypatch, capsys):
+    finish = runs.Run.finish
+
+    def pressed(run, *args):
+        signal.raise_signal(signal.SIGINT)
+        finish(run, *args)
+
+    def body(run):
+        monkeypatch.setattr(runs.Run, "finish", pressed)
+        raise KeyboardInterrupt
+
+    status, _, folder = ended(tmp_path, monkeypatch, capsys, body)
+    assert status == 130
+    assert json.loads((folder / "receipt.json").read_text())["outcome"] == "interrupted"
+
+
+def test_in_another_thread_no_signal_is_handled(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["toy.py", "--out", str(tmp_path)])
+    thread = threading.Thread(target=runs.main, args=(Config, lambda config, run: None, "A toy."))
+    thread.start()
+    thread.join()
+    (receipt,) = tmp_path.glob("*/receipt.json")
+    assert json.loads(receipt.read_text())["outcome"] == "finished"

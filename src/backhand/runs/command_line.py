@@ -1,19 +1,26 @@
 """An experiment's command line, and the command that repeats a run."""
 
 import re
+import signal
 import sys
+import threading
 import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import tyro
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from backhand.runs.run import Config, FolderError, RefusedError, Run, reason
+from backhand.runs.run import Config, FolderError, RefusedError, Run, going_on, reason
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM came, as from a batch system whose time is up: it ends a run as Ctrl-C does."""
+
 
 # What ends a run, and is no bug.
 STOPS = (FolderError, KeyboardInterrupt)
@@ -29,32 +36,32 @@ def main(
 
     A config that makes no sense, or a folder that can't be written, ends it with a message and status 2
     before anything has run, and leaves no folder but one that was there. What ends it later leaves what was finished,
-    and a message without a traceback: a folder that can be written no more, with status 1; Ctrl-C, with status 130.
-    A bug shows whole. `prog` is how it is called, where that is not `python FILE`.
+    and a message without a traceback, which says how to go on where the config has a `resume`: a folder that can be
+    written no more, with status 1; Ctrl-C, with status 130; SIGTERM, with 143. A bug shows whole. `prog` is how it is
+    called, where that is not `python FILE`.
     """
     name = Path(sys.argv[0]).stem
     args = [word for argument in sys.argv[1:] for word in _words(argument)]
     config = tyro.cli(config_type, args=args, prog=prog or f"python {sys.argv[0]}", description=description)
     run = _opened(name, config, args)
     start = time.monotonic()
-    try:
-        experiment(run.config, run)  # type: ignore[arg-type]
-        run.finish("finished", time.monotonic() - start)
-    except RefusedError as error:
-        with suppress(FolderError):
-            run.withdraw()
-        _exit(f"{name}: {error}", 2)
-    except BaseException as error:
-        stop = _stop(error)
-        with suppress(FolderError):  # the receipt is lost, and the reason why is told all the same
+    with _handling({signal.SIGTERM: _terminate}):
+        try:
+            experiment(run.config, run)  # type: ignore[arg-type]
+            run.finish("finished", time.monotonic() - start)
+        except RefusedError as error:
+            with suppress(FolderError):
+                run.withdraw()
+            _exit(f"{name}: {error}", 2)
+        except BaseException as error:
+            stop = _stop(error)
             outcome = "interrupted" if isinstance(stop, KeyboardInterrupt) else "failed"
-            run.finish(outcome, time.monotonic() - start)
-        if stop is None:
-            raise
-        if isinstance(stop, KeyboardInterrupt):
-            _exit(f"\n{name}: interrupted; what was finished is kept in {run.folder}", 130)
-        kept = f"; what was written before is kept in {run.folder}" if run.folder.is_dir() else ""
-        _exit(f"{name}: {stop}{kept}", 1)
+            deaf = dict.fromkeys((signal.SIGINT, signal.SIGTERM), signal.SIG_IGN)
+            with _handling(deaf), suppress(FolderError):  # without a receipt, too, the reason why is told
+                run.finish(outcome, time.monotonic() - start)
+            if stop is None:
+                raise
+            _exit(*_farewell(name, run, stop))
 
 
 def print_table(header: Sequence[str], rows: Sequence[Sequence[str]], title: str | None = None) -> None:
@@ -103,6 +110,34 @@ def _stop(error: BaseException) -> BaseException | None:
         # What came after it lacked what could not be written; a bug before it is not to be hidden.
         return None if (first.__cause__ or first).__context__ else first
     return first if isinstance(error, STOPS) else None
+
+
+def _farewell(name: str, run: Run, stop: BaseException) -> tuple[str, int]:
+    """What a user is told of a run that was stopped, and the exit status."""
+    kept = f"; what was finished is kept in {run.folder}" if run.folder.is_dir() else ""
+    if kept and hasattr(run.config, "resume"):
+        kept += f"\nto go on    {going_on(name, run)}"
+    if isinstance(stop, KeyboardInterrupt):
+        return f"\n{name}: interrupted{kept}", 143 if isinstance(stop, Terminated) else 130
+    return f"{name}: {stop}{kept}", 1
+
+
+@contextmanager
+def _handling(handlers: Mapping[signal.Signals, Any]) -> Iterator[None]:
+    """Meanwhile, handle signals so, which only the main thread can; afterwards, as before."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():  # None is one that was not set from Python
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+
+
+def _terminate(*_: Any) -> None:
+    raise Terminated
 
 
 def _exit(message: str, status: int) -> NoReturn:

@@ -297,6 +297,16 @@ def reason(error: OSError) -> str:
     return words[:1].lower() + words[1:]
 
 
+def going_on(name: str, run: Run) -> str:
+    """The make command that goes on with a run of an experiment whose config has `resume`."""
+    places = {"RESUME": run.folder, "DATA_DIR": getattr(run.config, "data_dir", None)}
+    said = {field: str(path) for field, path in places.items() if path is not None}
+    words = {
+        field: path if shlex.quote(path) == path else f'"{shlex.quote(path)}"' for field, path in said.items()
+    }
+    return " ".join([f"make {name}", *(f"{field}={word}" for field, word in words.items())])
+
+
 def command(name: str, config: ExperimentConfig) -> str:
     """The make command that runs an experiment with this config, whose fields all have defaults, again."""
     defaults = vars(type(config)())
