@@ -143,7 +143,10 @@ def test_a_folder_that_was_removed(tmp_path, monkeypatch, capsys, use):
         use(run)
 
     status, said, folder = ended(tmp_path, monkeypatch, capsys, body)
-    assert (status, said) == (1, f"toy: {folder} is gone: it was removed while the run was going on\n")
+    assert (status, said) == (
+        1,
+        f"toy: {folder} is gone: it was removed while the run was going on; nothing is kept\n",
+    )
     assert not folder.exists()
 
 
@@ -254,6 +257,21 @@ def test_stopped_again_on_its_way_out(tmp_path, monkeypatch, capsys, first, seco
     assert (got, said) == (status, f"\ntoy: interrupted; what was finished is kept in {folder}\n")
     assert json.loads((folder / "receipt.json").read_text())["outcome"] == "interrupted"
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_numbers_that_are_not_finite(tmp_path, monkeypatch, capsys):
+    class NonFiniteError(FloatingPointError):
+        pass
+
+    def body(run):
+        raise NonFiniteError("training stopped at step 137:\n  the loss is nan.")
+
+    status, said, folder = ended(tmp_path, monkeypatch, capsys, body)
+    assert (status, said) == (
+        1,
+        f"toy: training stopped at step 137: the loss is nan.\nwhat was finished is kept in {folder}\n",
+    )
+    assert json.loads((folder / "receipt.json").read_text())["outcome"] == "not finite"
 
 
 def test_ctrl_c_while_the_receipt_is_written(tmp_path, monkeypatch, capsys):

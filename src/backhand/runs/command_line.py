@@ -22,8 +22,8 @@ class Terminated(KeyboardInterrupt):
     """SIGTERM came, as from a batch system whose time is up: it ends a run as Ctrl-C does."""
 
 
-# What ends a run, and is no bug.
-STOPS = (FolderError, KeyboardInterrupt)
+# What ends a run and is no bug, and what the receipt calls it.
+STOPS = {KeyboardInterrupt: "interrupted", FloatingPointError: "not finite", FolderError: "failed"}
 
 
 def main(
@@ -37,8 +37,9 @@ def main(
     A config that makes no sense, or a folder that can't be written, ends it with a message and status 2
     before anything has run, and leaves no folder but one that was there. What ends it later leaves what was finished,
     and a message without a traceback, which says how to go on where the config has a `resume`: a folder that can be
-    written no more, with status 1; Ctrl-C, with status 130; SIGTERM, with 143. A bug shows whole. `prog` is how it is
-    called, where that is not `python FILE`.
+    written no more, with status 1; Ctrl-C, with status 130; SIGTERM, with 143. So does a FloatingPointError, as of
+    training whose numbers are not finite any more, with status 1. A bug shows whole. `prog` is how it is called, where
+    that is not `python FILE`.
     """
     name = Path(sys.argv[0]).stem
     args = [word for argument in sys.argv[1:] for word in _words(argument)]
@@ -50,12 +51,12 @@ def main(
             experiment(run.config, run)  # type: ignore[arg-type]
             run.finish("finished", time.monotonic() - start)
         except RefusedError as error:
-            with suppress(FolderError):
+            with suppress(OSError):
                 run.withdraw()
             _exit(f"{name}: {error}", 2)
         except BaseException as error:
             stop = _stop(error)
-            outcome = "interrupted" if isinstance(stop, KeyboardInterrupt) else "failed"
+            outcome = next((words for kind, words in STOPS.items() if isinstance(stop, kind)), "failed")
             deaf = dict.fromkeys((signal.SIGINT, signal.SIGTERM), signal.SIG_IGN)
             with _handling(deaf), suppress(FolderError):  # without a receipt, too, the reason why is told
                 run.finish(outcome, time.monotonic() - start)
@@ -102,24 +103,26 @@ def _stop(error: BaseException) -> BaseException | None:
     chain = [error]
     while (before := chain[-1].__context__) is not None:
         chain.append(before)
-    stops = [error for error in chain if isinstance(error, STOPS)]
+    stops = [error for error in chain if isinstance(error, tuple(STOPS))]
     if not stops:
         return None
     first = stops[-1]
     if isinstance(first, FolderError):
         # What came after it lacked what could not be written; a bug before it is not to be hidden.
         return None if (first.__cause__ or first).__context__ else first
-    return first if isinstance(error, STOPS) else None
+    return first if error in stops else None
 
 
 def _farewell(name: str, run: Run, stop: BaseException) -> tuple[str, int]:
     """What a user is told of a run that was stopped, and the exit status."""
-    kept = f"; what was finished is kept in {run.folder}" if run.folder.is_dir() else ""
-    if kept and hasattr(run.config, "resume"):
+    kept = f"what was finished is kept in {run.folder}" if run.folder.is_dir() else "nothing is kept"
+    if isinstance(stop, FloatingPointError):  # to go on would come to the same
+        return f"{name}: {' '.join(str(stop).split())}\n{kept}", 1
+    if run.folder.is_dir() and hasattr(run.config, "resume"):
         kept += f"\nto go on    {going_on(name, run)}"
     if isinstance(stop, KeyboardInterrupt):
-        return f"\n{name}: interrupted{kept}", 143 if isinstance(stop, Terminated) else 130
-    return f"{name}: {stop}{kept}", 1
+        return f"\n{name}: interrupted; {kept}", 143 if isinstance(stop, Terminated) else 130
+    return f"{name}: {stop}; {kept}", 1
 
 
 @contextmanager
