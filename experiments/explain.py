@@ -70,7 +70,7 @@ def run(config: Config, run: runs.Run) -> None:
     """Explain the net, print the table, leave every number in files and the report."""
     with jax.enable_x64(True):
         batch = points(config)
-        run.receipt["data_sha256"] = batch.sha256
+        run.data(batch.sha256)
         (x, y), body = batch["batch"], perceptron(config.hidden, config.classes, config.activation)
         # Two decimals, so that the weights can be copied by hand.
         params = jax.tree.map(

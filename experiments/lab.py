@@ -70,7 +70,7 @@ def run(config: Config, run: runs.Run) -> None:
         raise runs.RefusedError(
             f"batch_size should be at most {count}, all training digits, got {config.batch_size}"
         )
-    run.receipt["data_sha256"] = digits.sha256
+    run.data(digits.sha256)
     params, probabilities, results = {}, {}, []
     try:
         with jax.enable_x64(config.precision == "float64"):

@@ -15,7 +15,6 @@ on all 60,000, as the published ones did, and meet the test pictures once, after
 import itertools
 import json
 import math
-import shlex
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -210,15 +209,15 @@ def nets_of(config: Config) -> dict[RowName, list[Net]]:
 def run(config: Config, run: runs.Run) -> None:
     """Train the rows' nets, keep each as it is done, print the table, leave the report, also when interrupted."""
     mnist = runs.refusing(data.tfds, "mnist", config.data_dir, config.seed)
-    setup = {
-        "data_sha256": mnist.sha256,
-        "settings": {name: asdict(config.row(name).settings) for name in config.rows},
-    }
+    run.data(mnist.sha256)
+    setup = {"settings": {name: asdict(config.row(name).settings) for name in config.rows}}
     run.receipt |= setup
     by_row = nets_of(config)
     nets = {net.stem: net for nets in by_row.values() for net in nets}
     done = done_before(run, setup)
     run.write_json("setup.json", setup)
+    for stem, result in done.items():
+        log(run, stem, result)
     if done:
         print(f"going on in {run.folder}: {len(done)} of {len(nets)} nets are done", flush=True)
     x, y = map(jnp.asarray, training_set(config, mnist))
@@ -233,6 +232,7 @@ def run(config: Config, run: runs.Run) -> None:
             progress.begin(part, net.stem, settings.epochs)
             done[net.stem] = train(run, net, training, x, y, mnist[config.score], progress)
             run.write_json("nets.json", done)
+            log(run, net.stem, done[net.stem])
     finally:
         progress.clear()
         results = results_of(config, run, by_row, done, mnist[config.score].y)
@@ -247,31 +247,25 @@ def run(config: Config, run: runs.Run) -> None:
             )
             path = write_report(config, run, mnist)
             print(f"parameters  sha256 {run.receipt['params_sha256']}\nreport      {path}")
-        if len(done) < len(nets):
-            places = {"RESUME": run.folder, "DATA_DIR": config.data_dir}
-            words = [
-                f'{name}="{shlex.quote(str(path))}"' for name, path in places.items() if path is not None
-            ]
-            print(f"to go on    make lecun {' '.join(words)}")
 
 
 def done_before(run: runs.Run, setup: Mapping[str, Any]) -> dict[str, Any]:
     """What came out of the nets that are done already, where the run goes on in a folder; nothing in a new one.
 
-    Raises RefusedError where they were trained on other pictures or with other settings than the rest would be, as a
-    later version of this file may have.
+    Raises RefusedError where they were trained with other settings than the rest would be, as a later version of this
+    file may have.
     """
     before = run.folder / "setup.json"
     if before.exists() and run.read_json("setup.json") != json.loads(json.dumps(setup)):
-        raise runs.RefusedError(
-            f"{run.folder} was begun with other settings or pictures than now; begin anew"
-        )
+        raise runs.RefusedError(f"{run.folder} was begun with other settings than now; begin anew")
     done: dict[str, Any] = run.read_json("nets.json") if (run.folder / "nets.json").exists() else {}
-    lines = run.folder / "metrics.jsonl"
-    if lines.exists():  # a net that was cut short as it was kept is trained again, and logged again
-        kept = [line for line in lines.read_text().splitlines(True) if json.loads(line)["net"] in done]
-        run.write("metrics.jsonl", "".join(kept))
     return done
+
+
+def log(run: runs.Run, stem: str, result: Mapping[str, Any]) -> None:
+    """Put the training of a net that is done into metrics.jsonl."""
+    for epoch, loss in enumerate(result["losses"], start=1):
+        run.log(net=stem, epoch=epoch, loss=loss)
 
 
 def work(settings: Settings) -> float:
@@ -343,11 +337,9 @@ def train(
     params = files.named_arrays(state.params)
     run.save_arrays(f"nets/{net.stem}.safetensors", params)
     run.save_arrays(f"nets/{net.stem}-said.safetensors", {"p": np.asarray(p)})
-    for number, value in enumerate(losses, start=1):
-        run.log(net=net.stem, epoch=number, loss=value)
     return {
         "error": error(p, scored.y),
-        "loss": losses[-1],
+        "losses": losses,
         "seconds": round(time.monotonic() - start, 3),
         "params_sha256": sha256(params),
     }

@@ -107,7 +107,7 @@ def run(config: Config, run: runs.Run) -> None:
         raise runs.RefusedError(
             f"batch_size should be at most {count}, all training images, got {config.batch_size}"
         )
-    run.receipt["data_sha256"] = pictures.sha256
+    run.data(pictures.sha256)
     splits = {name: jax.device_put(tuple(split)) for name, split in pictures.splits.items()}
     plans = planned(config)
     progress = Progress(config.epochs, parts=len(plans) * config.seeds)

@@ -96,7 +96,7 @@ TERMS = ("bias²", "variance")
 def run(config: Config, run: runs.Run) -> None:
     """Train the grid, print the table, leave the report; interrupted, do so for the nets that are done."""
     samples = draw(config)
-    run.receipt["data_sha256"] = samples.sha256
+    run.data(samples.sha256)
     nets = [(depth, width) for depth in config.depths for width in config.widths]
     progress = Progress(config.epochs, parts=len(nets))
     cells: list[Cell] = []

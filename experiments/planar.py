@@ -98,7 +98,7 @@ class Config:
 def run(config: Config, run: runs.Run) -> None:
     """Train, print the table, leave the report; interrupted, do so for what has been trained until then."""
     sets = [draw(config, config.seed + i) for i in range(config.seeds)]
-    run.receipt["data_sha256"] = [points.sha256 for points in sets]
+    run.data([points.sha256 for points in sets])
     depths = range(len(config.hidden) + 1) if config.compare else [len(config.hidden)]
     results: list[dict[str, Any]] = []
     params: dict[str, Any] = {}

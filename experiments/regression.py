@@ -113,7 +113,7 @@ def run_curve(config: Config, run: runs.Run) -> None:
         )
     arrays = drawn(config)
     run.save_arrays("data.safetensors", arrays)
-    run.receipt["data_sha256"] = sha256(arrays)
+    run.data(sha256(arrays))
     results: dict[str, Any] = {"clean": scores_of_the_clean_values(config, arrays), "fits": []}
     params: dict[str, Any] = {}
     fitted: dict[str, np.ndarray] = {}
@@ -419,7 +419,7 @@ def run_diabetes(config: Config, run: runs.Run) -> None:
         raise runs.RefusedError(
             f"batch_size should be at most {trains.shape[1]}, the patients trained on, got {config.batch_size}"
         )
-    run.receipt["data_sha256"] = patients.sha256
+    run.data(patients.sha256)
     arrays = {"y": y[:, 0], "tests": tests}
     results: list[dict[str, Any]] = []
 

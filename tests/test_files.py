@@ -2,6 +2,7 @@ import io
 import json
 import os
 import pickle
+import stat
 import struct
 import zipfile
 
@@ -161,6 +162,20 @@ def test_what_was_there_stays_until_the_new_is_whole(path, params, monkeypatch):
         files.save(path, params, {"hidden": [5]})
     assert path.read_bytes() == before
     assert list(path.parent.iterdir()) == [path]
+
+
+def test_the_file_is_on_the_disk_before_it_has_its_name_and_then_the_name_is(tmp_path, monkeypatch):
+    synced, sync = [], os.fsync
+
+    def record(descriptor):
+        what = os.fstat(descriptor)
+        names = sorted(path.name for path in tmp_path.iterdir())
+        synced.append((stat.S_ISDIR(what.st_mode), what.st_size * stat.S_ISREG(what.st_mode), names))
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", record)
+    files.write(tmp_path / "a", b"four")
+    assert synced == [(False, 4, ["a.partial"]), (True, 0, ["a"])]
 
 
 @pytest.mark.parametrize(

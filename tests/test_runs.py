@@ -74,12 +74,17 @@ def test_arrays_go_back_into_their_tree():
         files.arrays_as(tree, arrays, "8.")
 
 
-def test_writing_is_whole_or_not_at_all(run, monkeypatch):
-    run.write("a.txt", "first")
-    monkeypatch.setattr("os.fsync", lambda fd: (_ for _ in ()).throw(OSError("disk full")))
-    with pytest.raises(OSError, match="disk full"):
-        run.write("a.txt", "second")
-    assert (run.folder / "a.txt").read_text() == "first"
+@pytest.mark.parametrize("name", ["../a.txt", "/etc/a.txt", "figures/../../a.txt", "link/a.txt", "", "."])
+def test_names_stay_in_the_folder(run, name):
+    (run.folder / "link").symlink_to(run.folder.parent)
+    for use in (lambda: run.write(name, "a"), lambda: run.arrays(name), lambda: run.read_json(name)):
+        with pytest.raises(
+            ValueError, match=f"name should be that of a file in the run's folder, got '{name}'"
+        ):
+            use()
+    assert not (run.folder.parent / "a.txt").exists()
+    with pytest.raises(ValueError, match=r"got 'figures/\.\./\.\./a\.svg'"):
+        run.figure("../../a", "light", "dark", "alt")
 
 
 def test_the_receipt_says_how_and_not_where(run):
@@ -175,7 +180,7 @@ def test_a_folder_that_cannot_be_made(tmp_path, monkeypatch, capsys):
     with pytest.raises(SystemExit) as stop:
         experiment(tmp_path, monkeypatch, lambda config, run: pytest.fail("it ran"))
     assert stop.value.code == 2
-    assert "can't be written: File exists" in capsys.readouterr().err
+    assert "can't be written: a file is there, and no folder" in capsys.readouterr().err
 
 
 def test_a_wrong_flag(tmp_path, monkeypatch, capsys):
@@ -207,13 +212,12 @@ class Resumable(Config):
 def test_a_run_that_was_cut_short_is_opened_again(tmp_path):
     cut = runs.Run.start("toy", Resumable(tmp_path, seed=4, hidden=(8,)))
     cut.log(epoch=1)
-    with (cut.folder / "metrics.jsonl").open("a") as file:
-        file.write('{"epoch": 2, "lo')
     again = runs.Run.resume("toy", Resumable(tmp_path, resume=cut.folder), cut.folder)
     assert (again.folder, again.config.seed, again.config.hidden) == (cut.folder, 4, (8,))
     assert again.receipt["config"] == cut.receipt["config"]
-    again.log(epoch=2)
-    assert again.metrics() == [{"epoch": 1}, {"epoch": 2}]
+    assert again.metrics() == []  # what goes on logs again
+    again.log(epoch=1)
+    assert again.metrics() == [{"epoch": 1}]
     runs.Run.resume(
         "toy", Resumable(tmp_path, seed=4, resume=cut.folder), cut.folder
     )  # said again, it is the same
@@ -225,6 +229,8 @@ def test_going_on_otherwise_than_it_began_is_refused(tmp_path):
         runs.Run.resume("toy", Resumable(tmp_path, seed=5), cut.folder)
     with pytest.raises(runs.RefusedError, match=r"resume should be the folder of a run.*config\.json"):
         runs.Run.resume("toy", Resumable(tmp_path), tmp_path)
+    with pytest.raises(runs.RefusedError, match="resume should be the folder of a run of game, got"):
+        runs.Run.resume("game", Resumable(tmp_path), cut.folder)
     cut.write("config.json", "{")
     with pytest.raises(runs.RefusedError, match="resume should be the folder of a run"):
         runs.Run.resume("toy", Resumable(tmp_path), cut.folder)
@@ -260,21 +266,56 @@ def test_the_receipt_of_what_was_done_before_is_kept(tmp_path):
 
 def test_a_folder_to_go_on_in_that_cannot_be_written(tmp_path, monkeypatch, capsys):
     cut = runs.Run.start("toy", Resumable(tmp_path))
-    (cut.folder / "config.json.partial").mkdir()  # root may write anywhere, but not over a folder
+    (cut.folder / "receipt.json.partial").mkdir()  # root may write anywhere, but not over a folder
     monkeypatch.setattr(sys, "argv", ["toy.py", "--resume", str(cut.folder)])
     with pytest.raises(SystemExit, match="2"):
         runs.main(Resumable, lambda config, run: None, "A toy.")
-    assert f"toy: --resume {cut.folder} can't be written" in capsys.readouterr().err
+    assert f"toy: {cut.folder / 'receipt.json'} can't be written: is a directory" in capsys.readouterr().err
 
 
 def test_a_refused_resume_leaves_the_folder_as_it_was(tmp_path, monkeypatch, capsys):
     cut = runs.Run.start("toy", Resumable(tmp_path))
+    cut.data("a" * 64)
+    cut.log(epoch=1)
+    before = {path.name: path.read_bytes() for path in cut.folder.iterdir()}
     monkeypatch.setattr(sys, "argv", ["toy.py", "--resume", str(cut.folder)])
 
-    def refuse(config, run):
-        raise runs.RefusedError("no such data")
+    def other_data(config, run):
+        run.data("b" * 64)
 
     with pytest.raises(SystemExit, match="2"):
-        runs.main(Resumable, refuse, "A toy.")
-    assert "toy: no such data" in capsys.readouterr().err
-    assert [path.name for path in cut.folder.iterdir()] == ["config.json"]
+        runs.main(Resumable, other_data, "A toy.")
+    assert (
+        f"{cut.folder} was begun with other data than now: their SHA-256 was aaa" in capsys.readouterr().err
+    )
+    assert {path.name: path.read_bytes() for path in cut.folder.iterdir()} == before
+
+
+def test_a_run_that_was_killed_has_a_receipt(tmp_path):
+    cut = runs.Run.start("toy", Resumable(tmp_path))
+    assert cut.read_json("receipt.json")["outcome"] == "running"
+    cut.data(["a", "b"])
+    for _ in range(2):
+        again = runs.Run.resume("toy", Resumable(tmp_path), cut.folder)
+        again.data(["a", "b"])
+    assert [sitting["outcome"] for sitting in again.receipt["earlier"]] == ["killed", "killed"]
+    assert again.read_json("receipt.json")["data_sha256"] == ["a", "b"]
+
+
+def test_a_run_that_is_finished_is_left_alone(tmp_path):
+    done = runs.Run.start("toy", Resumable(tmp_path))
+    done.log(epoch=1)
+    done.finish("finished", 1.0)
+    with pytest.raises(runs.RefusedError, match=f"{done.folder} is finished; nothing is left to do"):
+        runs.Run.resume("toy", Resumable(tmp_path), done.folder)
+    assert done.read_json("receipt.json")["outcome"] == "finished"
+    assert done.metrics() == [{"epoch": 1}]
+
+
+@pytest.mark.parametrize("flags", ["--seed 3", "--seed=3", "--no-compare"])
+def test_a_default_that_is_said_is_meant(tmp_path, monkeypatch, capsys, flags):
+    cut = runs.Run.start("toy", Resumable(tmp_path, seed=4, compare=True))
+    monkeypatch.setattr(sys, "argv", ["toy.py", "--resume", str(cut.folder), *flags.split()])
+    with pytest.raises(SystemExit, match="2"):
+        runs.main(Resumable, lambda config, run: pytest.fail("it ran"), "A toy.")
+    assert "leave it out to go on" in capsys.readouterr().err

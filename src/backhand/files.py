@@ -5,6 +5,7 @@ config, as JSON, and a SHA-256 of it all, which safetensors itself does not have
 """
 
 import contextlib
+import errno
 import json
 import os
 from collections.abc import Mapping
@@ -110,7 +111,8 @@ def decode(content: bytes, name: str) -> tuple[dict[str, np.ndarray], dict[str, 
 def write(path: str | os.PathLike[str], content: bytes) -> None:
     """Write a file, whole or not at all: under another name first, and to the disk, before it takes its own.
 
-    Raises OSError where that can't be done; what was there before then stays.
+    Raises OSError where that can't be done; what was there before then stays. Once it returns, the file outlasts a
+    power cut.
     """
     path = Path(path)
     temporary = path.with_name(path.name + ".partial")
@@ -124,6 +126,21 @@ def write(path: str | os.PathLike[str], content: bytes) -> None:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
         raise
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Write to the disk what names a folder has: of a new file, only what is in it is there until then."""
+    if os.name != "posix":  # elsewhere a folder can't be opened
+        return
+    opened = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # a file system that does so by itself, or can't
+            raise
+    finally:
+        os.close(opened)
 
 
 def named_arrays(tree: Any) -> dict[str, np.ndarray]:

@@ -52,6 +52,7 @@ def test_every_gradient_is_autodiffs_to_1e_12(which, request):
 def test_the_run_folder_is_whole(lesson, capsys):
     assert {p.name for p in lesson.folder.iterdir()} == {
         "config.json",
+        "receipt.json",
         "params.safetensors",
         "arrays.safetensors",
         "apart.safetensors",

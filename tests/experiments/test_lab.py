@@ -56,6 +56,7 @@ def test_every_epoch_is_logged(both):
 def test_the_run_folder_is_whole(both):
     assert {p.name for p in both.folder.iterdir()} == {
         "config.json",
+        "receipt.json",
         "metrics.jsonl",
         "results.json",
         "params.safetensors",

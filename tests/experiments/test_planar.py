@@ -65,6 +65,7 @@ def test_nets_side_by_side_on_the_same_points(compared):
 def test_the_run_folder_is_whole(compared):
     assert {p.name for p in compared.folder.iterdir()} == {
         "config.json",
+        "receipt.json",
         "metrics.jsonl",
         "results.json",
         "params.safetensors",

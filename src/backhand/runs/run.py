@@ -5,7 +5,9 @@
     params.safetensors   the parameters, by path in their tree
     figures/             drawn from the files beside it
     report.html          one page, self-contained
-    receipt.json         seed, versions, device, flags, commit, digests of data and parameters
+    receipt.json         seed, versions, device, flags, commit, digests of data and parameters; how it ended
+
+While a run goes on, its receipt says that it is "running"; so does that of one that was killed.
 
 Files are written under a temporary name and renamed when whole, so that none is ever seen half-written;
 metrics.jsonl grows by whole lines. Clock and machine get into the receipt, and the report that quotes it,
@@ -13,8 +15,11 @@ but into no other file.
 """
 
 import json
+import os
 import shlex
-from collections.abc import Callable, Mapping
+import shutil
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,6 +29,7 @@ import numpy as np
 
 from backhand import files, report
 from backhand.digest import sha256
+from backhand.runs.lock import Lock, lock
 from backhand.runs.plain import numbers, plain
 from backhand.runs.receipt import PER_SITTING, PLACES, begun
 
@@ -44,6 +50,10 @@ class RefusedError(ValueError):
     """What was asked for makes no sense with this data; said before any work starts."""
 
 
+class FolderError(OSError):
+    """The run's folder can't take a file, as on a full disk, or is gone; the message says so in a user's words."""
+
+
 def refusing(load: Callable[..., Loaded], *args: Any) -> Loaded:
     """What `load(*args)` gives; where it raises OSError or ValueError, as for data that is not there, RefusedError."""
     try:
@@ -53,18 +63,20 @@ def refusing(load: Callable[..., Loaded], *args: Any) -> Loaded:
 
 
 class Run:
-    """One run's folder, open for writing. `Run.start` makes it."""
+    """One run's folder, open for writing: `Run.start` makes it, and until `finish` no other process goes on in it."""
 
     def __init__(self, folder: Path, config: ExperimentConfig, receipt: dict[str, Any]) -> None:
         self.folder = folder
         self.config = config
         self.receipt = receipt
+        self._lock: Lock | None = None
+        self._before: dict[str, bytes] | None = None  # of a run that goes on, what `resume` changed
 
     @classmethod
     def start(cls, name: str, config: ExperimentConfig) -> "Run":
         """Make a new folder under `config.out`, named by the time, that no other run shares; write the config.
 
-        Raises OSError where that can't be done.
+        Raises OSError where that can't be done, and leaves no folder.
         """
         now = datetime.now(UTC)
         config.out.mkdir(parents=True, exist_ok=True)
@@ -78,29 +90,37 @@ class Run:
                 folder = config.out / f"{now:%Y%m%d-%H%M%S}-{count}"
         fields = {field: plain(value) for field, value in vars(config).items() if field not in PLACES}
         run = cls(folder, config, begun(name, fields))
-        run.write_json("config.json", fields)
+        try:
+            files.sync_folder(config.out)
+            run._lock = lock(run.write_json("config.json", fields))
+            run._write_receipt("running")
+        except OSError:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
         return run
 
     @classmethod
-    def resume(cls, name: str, config: ExperimentConfig, folder: Path) -> "Run":
+    def resume(cls, name: str, config: ExperimentConfig, folder: Path, said: Collection[str] = ()) -> "Run":
         """Open the folder of a run that was cut short, to go on in it as it was asked to.
 
-        What `config` leaves at its defaults is what it was in that run. What its receipt said, if it came to write
-        one, stays in the new one. Raises RefusedError where that folder holds no run of this experiment, or `config`
-        asks for something else than it did; OSError where the folder can't be written.
+        What `config` leaves at its defaults is what it was in that run, except for fields that were `said`. What its
+        receipt said stays in the new one; metrics.jsonl begins anew, and what goes on logs its records again.
+
+        Raises RefusedError where that folder holds no run of this experiment, or one that is finished or still going
+        on in another process, or `config` asks for something else than it did; OSError where it can't be written.
         """
+        stored = _read(folder, "config.json")
         try:
-            stored = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise RefusedError(
-                f"resume should be the folder of a run, with its config.json: {error}"
-            ) from error
+            held = lock(folder / "config.json")
+        except BlockingIOError as error:
+            raise RefusedError(f"{folder}: the run is still going on, in another process") from error
         fields = {field: value for field, value in vars(config).items() if field not in PLACES}
-        if not isinstance(stored, dict) or set(stored) != set(fields):
+        former = _read(folder, "receipt.json") if (folder / "receipt.json").exists() else {}
+        if set(stored) != set(fields) or former.get("experiment", name) != name:
             raise RefusedError(f"resume should be the folder of a run of {name}, got {folder}")
         defaults = vars(type(config)())
         for field, value in fields.items():
-            if value != defaults[field] and plain(value) != stored[field]:
+            if (field in said or value != defaults[field]) and plain(value) != stored[field]:
                 raise RefusedError(
                     f"{field} was {plain(stored[field])} in {folder}, got {plain(value)}; leave it out to go on"
                 )
@@ -109,23 +129,56 @@ class Run:
             config = replace(config, **as_they_were)  # type: ignore[type-var]
         except (TypeError, ValueError) as error:
             raise RefusedError(f"resume: what {folder} was asked for makes no sense now: {error}") from error
+        if former.get("outcome") == "finished":
+            raise RefusedError(f"{folder} is finished; nothing is left to do")
         run = cls(folder, config, begun(name, stored))
-        # As it is: that the folder can't be written should show before anything is trained.
-        run.write_json("config.json", stored)
-        if (folder / "receipt.json").exists():
-            former = json.loads((folder / "receipt.json").read_text(encoding="utf-8"))
+        run._lock = held
+        if former:
             once = {key: value for key, value in former.items() if key in PER_SITTING}
+            if once.get("outcome") == "running":  # it could not say how it ended
+                once["outcome"] = "killed"
             run.receipt["earlier"] = [*former.get("earlier", []), once]
-        lines = folder / "metrics.jsonl"
-        if lines.exists() and not (written := lines.read_bytes()).endswith(b"\n"):
-            run.write("metrics.jsonl", written[: written.rfind(b"\n") + 1])  # a line was cut short, too
+        if "data_sha256" in former:
+            run.receipt["data_sha256"] = former["data_sha256"]
+        paths = [folder / "receipt.json", folder / "metrics.jsonl"]
+        run._before = {path.name: path.read_bytes() for path in paths if path.exists()}
+        run._write_receipt("running")
+        if "metrics.jsonl" in run._before:
+            run.write("metrics.jsonl", "")
         return run
 
+    def withdraw(self) -> None:
+        """Leave all as it was before: no folder, where the run is new; else the receipt and metrics that it had."""
+        if self._before is None:
+            shutil.rmtree(self.folder)
+            return
+        for name in ("receipt.json", "metrics.jsonl"):
+            if name in self._before:
+                self.write(name, self._before[name])
+            else:
+                (self.folder / name).unlink(missing_ok=True)
+
+    def data(self, digest: str | list[str]) -> None:
+        """Say which data the run is about, by SHA-256; RefusedError where it was begun with other data."""
+        former = self.receipt.get("data_sha256", digest)
+        if former != digest:
+            raise RefusedError(
+                f"{self.folder} was begun with other data than now: their SHA-256 was {former}, and is {digest}"
+            )
+        self.receipt["data_sha256"] = digest
+        self._write_receipt("running")
+
     def write(self, name: str, content: str | bytes) -> Path:
-        """Write a file of the run, whole or not at all."""
-        path = self.folder / name
-        path.parent.mkdir(exist_ok=True)
-        files.write(path, content.encode() if isinstance(content, str) else content)
+        """Write a file of the run, whole or not at all.
+
+        This and all that follows raises FolderError where the folder can't take it, and ValueError where `name` leads
+        out of the folder.
+        """
+        with self._writing(name) as path:
+            if not path.parent.exists():
+                path.parent.mkdir()
+                files.sync_folder(self.folder)
+            files.write(path, content.encode() if isinstance(content, str) else content)
         return path
 
     def write_json(self, name: str, content: Any) -> Path:
@@ -133,13 +186,23 @@ class Run:
         return self.write(name, json.dumps(plain(content), indent=2, ensure_ascii=False) + "\n")
 
     def log(self, **record: Any) -> None:
-        """Add a line to metrics.jsonl. NaN and infinities, which JSON lacks, become null."""
-        with (self.folder / "metrics.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps(plain(record)) + "\n")
+        """Add a line to metrics.jsonl, whole or not at all. NaN and infinities, which JSON lacks, become null.
+
+        It outlasts the process at once, and a power cut from `finish` on.
+        """
+        line = (json.dumps(plain(record)) + "\n").encode()
+        with self._writing("metrics.jsonl") as path, path.open("ab", buffering=0) as file:
+            end = file.tell()
+            try:
+                while line:  # a disk that is almost full takes a part
+                    line = line[file.write(line) :]
+            except BaseException:
+                file.truncate(end)
+                raise
 
     def metrics(self) -> list[dict[str, Any]]:
         """The records of metrics.jsonl, with NaN where it has null."""
-        path = self.folder / "metrics.jsonl"
+        path = self._path("metrics.jsonl")
         lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
         return [numbers(json.loads(line)) for line in lines]
 
@@ -156,7 +219,7 @@ class Run:
 
     def arrays(self, name: str) -> dict[str, np.ndarray]:
         """The named arrays of a safetensors file of the run; ValueError where it is damaged."""
-        return files.read(self.folder / name)[0]
+        return files.read(self._path(name))[0]
 
     def figure(self, stem: str, light: str, dark: str, alt: str) -> str:
         """Keep a picture, in its light theme, under figures/; return it for the report."""
@@ -165,7 +228,7 @@ class Run:
 
     def read_json(self, name: str) -> Any:
         """What a JSON file of the run holds, with NaN where it has null."""
-        return numbers(json.loads((self.folder / name).read_text(encoding="utf-8")))
+        return numbers(json.loads(self._path(name).read_text(encoding="utf-8")))
 
     def facts(self) -> list[tuple[str, str]]:
         """The receipt so far, a pair of words a line, for a reader."""
@@ -186,11 +249,62 @@ class Run:
         ]
 
     def finish(self, outcome: str, seconds: float) -> None:
-        """Write the receipt."""
+        """Write the receipt, and let go of the folder."""
+        with self._writing("metrics.jsonl") as path:
+            if path.exists():
+                with path.open("ab") as file:
+                    os.fsync(file.fileno())
         ended = datetime.now(UTC).isoformat(timespec="seconds")
-        self.write_json(
-            "receipt.json", self.receipt | {"ended": ended, "seconds": round(seconds, 3), "outcome": outcome}
-        )
+        self._write_receipt(outcome, ended=ended, seconds=round(seconds, 3))
+        self._lock = None
+
+    def _write_receipt(self, outcome: str, **ending: Any) -> None:
+        self.write_json("receipt.json", self.receipt | ending | {"outcome": outcome})
+
+    def _path(self, name: str) -> Path:
+        """Where a file of the run lies."""
+        path, folder = self.folder / name, self.folder.resolve()
+        if folder not in path.resolve().parents:  # links followed, too
+            raise ValueError(f"name should be that of a file in the run's folder, got {name!r}")
+        if not folder.is_dir():
+            raise FolderError(f"{self.folder} is gone: it was removed while the run was going on")
+        return path
+
+    @contextmanager
+    def _writing(self, name: str) -> Iterator[Path]:
+        path = self._path(name)
+        try:
+            yield path
+        except OSError as error:
+            raise FolderError(f"{path} can't be written: {reason(error)}") from error
+
+
+def _read(folder: Path, name: str) -> dict[str, Any]:
+    try:
+        content = json.loads((folder / name).read_text(encoding="utf-8"))
+        if not isinstance(content, dict):
+            raise ValueError(f"{name} holds no fields")
+    except (OSError, ValueError) as error:
+        raise RefusedError(f"resume should be the folder of a run, with its {name}: {error}") from error
+    return content
+
+
+def reason(error: OSError) -> str:
+    """Why, in words that can follow a colon: no space left on device."""
+    if isinstance(error, FileExistsError):
+        return "a file is there, and no folder"
+    words = error.strerror or str(error)
+    return words[:1].lower() + words[1:]
+
+
+def going_on(name: str, run: Run) -> str:
+    """The make command that goes on with a run of an experiment whose config has `resume`."""
+    places = {"RESUME": run.folder, "DATA_DIR": getattr(run.config, "data_dir", None)}
+    said = {field: str(path) for field, path in places.items() if path is not None}
+    words = {
+        field: path if shlex.quote(path) == path else f'"{shlex.quote(path)}"' for field, path in said.items()
+    }
+    return " ".join([f"make {name}", *(f"{field}={word}" for field, word in words.items())])
 
 
 def command(name: str, config: ExperimentConfig) -> str:
