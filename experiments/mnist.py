@@ -53,6 +53,8 @@ class Config:
     """optax's; momentum is sgd with momentum 0.9."""
     seed: int = 0
     """Seeds the split of the data, the first weights, the order of examples, and the control's labels."""
+    resume: Path | None = None
+    """The folder of a run that was cut short, to go on in it where it was."""
     out: Path = Path("runs/mnist")
     """Folder in which the run makes a folder of its own."""
 
@@ -92,11 +94,6 @@ class Net(NamedTuple):
     parameters: int
     history: Mapping[str, np.ndarray]  # (seeds, epochs + 1), with an axis for layers where they differ
     test: Mapping[str, np.ndarray]  # (seeds,)
-
-    @property
-    def finite(self) -> bool:
-        """Whether training stayed finite."""
-        return all(np.isfinite(a).all() for a in (*self.history.values(), *self.test.values()))
 
 
 def run(config: Config, run: runs.Run) -> None:
@@ -189,6 +186,7 @@ def train(
             metrics=[bh.accuracy],
             progress=progress,
             on_epoch=lambda state, scores: log(state.params, scores),
+            checkpoints=run.checkpoints(f"{plan}, seed {seed}"),
         )
         ends.append(state.params)
     return ends
@@ -328,16 +326,13 @@ def write_report(
 ) -> Path:
     """Draw the figures and write the report, from the run's files and the data set."""
     header, *rows = table_of(nets)
-    sound, depth = [net for net in nets if net.finite], len(config.hidden) + 1
+    depth = len(config.hidden) + 1
     pieces = [report.table(header, rows), report.paragraph(method_in_words(config, pictures))]
     if len(nets) < planned:
         pieces.insert(0, report.paragraph(f"Stopped when {len(nets)} of {planned} nets were trained."))
-    if len(sound) < len(nets):
-        diverged = listed(str(net.plan) for net in nets if not net.finite)
-        pieces.insert(0, report.paragraph(f"Training diverged with {diverged}: try a smaller learning rate."))
-    if labelled_truly(sound):
-        pieces.insert(0, report.paragraph(conclusion(sound, len(pictures["test"].y)), lead=True))
-        pieces += answers(run, sound, pictures, depth)
+    if labelled_truly(nets):
+        pieces.insert(0, report.paragraph(conclusion(nets, len(pictures["test"].y)), lead=True))
+        pieces += answers(run, nets, pictures, depth)
     return run.write(
         "report.html", report.page(f"From 1 layer to {depth} on {config.dataset}", *pieces, *run.again())
     )

@@ -142,8 +142,16 @@ def test_they_take_a_fiftieth_of_the_time(tmp_path, monkeypatch):
 
 def test_a_folder_that_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(OSError, match=r"a checkpoint can't be written in .*file"):
+    with pytest.raises(OSError, match=r"Not a directory: '.*file/a'"):
         Checkpoints(tmp_path / "file" / "a").save(1, {"w": W}, {}, wait=True)
+
+
+def test_a_folder_that_is_removed(tmp_path):
+    saving = Checkpoints(tmp_path / "a")
+    saving.save(1, {"w": W}, {})
+    shutil.rmtree(tmp_path / "a")
+    with pytest.raises(OSError, match=r"'.*/a'"):
+        saving.save(2, {"w": W}, {}, wait=True)
 
 
 @pytest.mark.parametrize(("config", "error"), [({"a": object()}, TypeError), ({"a": {1, 2}}, TypeError)])

@@ -4,11 +4,13 @@ Orbax writes them: each in a folder of its own, beside the training, which bears
 is in one is a file as `files` writes it, by whose digest any damage is found.
 """
 
+import errno
 import json
 import os
+import shutil
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -69,7 +71,7 @@ class Checkpoints:
         folders = [folder for folder in self.folder.glob("*") if folder.name.isdecimal()]
         for folder in sorted(folders, key=lambda folder: int(folder.name)):
             try:
-                arrays, said = self._read(folder)
+                arrays, said = read(folder)
             except Exception as error:  # whatever Orbax, or what it stands on, makes of damage
                 aside = folder.rename(folder.with_name(f"damaged-{folder.name}-{time.time_ns()}"))
                 reason = str(error).splitlines()[0] if str(error) else type(error).__name__
@@ -110,22 +112,30 @@ class Checkpoints:
         It is written while training goes on, unless told to wait for it. The lower its `score` the better. Raises
         OSError where it, or the one before, can't be written.
         """
-        first = self._manager is None
         said = {"config": self.config, "score": score, "memory": memory, "beside": self.beside()}
-        content = files.encode(arrays, json.dumps(said))
-        try:
+        content = np.frombuffer(files.encode(arrays, json.dumps(said)), np.uint8)
+
+        def write() -> None:
+            first = self._manager is None
             manager = self._open()
             self._begun = time.monotonic()
             if not (self.folder / str(step)).exists():
                 if score is not None:
                     self._scores[step] = score
-                manager.save(step, args=_orbax().args.StandardSave({"content": _bytes(content)}))
+                manager.save(step, args=_orbax().args.StandardSave({"content": content}))
             if first or wait:
                 manager.wait_until_finished()
-        except (OSError, ValueError, RuntimeError) as error:  # tensorstore has its own words for a full disk
-            raise OSError(f"a checkpoint can't be written in {self.folder}: {error}") from error
-        if first:
-            self._seconds = time.monotonic() - self._begun
+            if first:
+                self._seconds = time.monotonic() - self._begun
+
+        self._try(write)
+
+    def prune(self, keep: int) -> None:
+        """Remove all but so many of the newest, for a training that is done."""
+        self.close()
+        folders = [folder for folder in self.folder.glob("*") if folder.name.isdecimal()]
+        for folder in sorted(folders, key=lambda folder: int(folder.name))[: len(folders) - keep]:
+            shutil.rmtree(folder)
 
     def beside(self) -> Any:
         """What else a checkpoint should hold, in JSON's terms; a run gives what it has logged."""
@@ -135,10 +145,24 @@ class Checkpoints:
         """Wait for what is being written. Raises OSError where that fails."""
         if self._manager is not None:
             manager, self._manager = self._manager, None
-            try:
-                manager.close()
-            except (OSError, ValueError, RuntimeError) as error:
-                raise OSError(f"a checkpoint can't be written in {self.folder}: {error}") from error
+            self._try(manager.close)
+
+    def _try(self, write: Callable[[], None]) -> None:
+        """Do it; raise what Orbax makes of a disk that takes nothing more as the OSError that is behind it."""
+        try:
+            write()
+            return
+        except Exception as error:
+            said = {number: os.strerror(number) for number in errno.errorcode}
+            found = [number for number, words in said.items() if words in str(error)]
+            number = (
+                error.errno
+                if isinstance(error, OSError)
+                else max(found, key=lambda n: len(said[n]), default=None)
+            )
+            words = said[number] if number else str(error).splitlines()[0]
+            failure = OSError(number or errno.EIO, words, str(self.folder))
+        raise failure
 
     def _open(self) -> Any:
         if self._manager is None:
@@ -157,13 +181,14 @@ class Checkpoints:
         best = min(scored, key=lambda step: scored[step], default=None)
         return [step == best or step in steps[-self.keep :] for step in steps]
 
-    def _read(self, folder: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-        content = _orbax().StandardCheckpointer().restore(folder / "default")["content"]
-        return files.decode(np.asarray(content).tobytes(), str(folder))
 
+def read(folder: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """What the checkpoint in a folder holds: arrays by name, and what is said beside them.
 
-def _bytes(content: bytes) -> np.ndarray:
-    return np.frombuffer(content, np.uint8)
+    Raises where it is damaged: ValueError, or whatever Orbax and what it stands on make of it.
+    """
+    content = _orbax().StandardCheckpointer().restore(folder / "default")["content"]
+    return files.decode(np.asarray(content).tobytes(), str(folder))
 
 
 def _orbax() -> Any:

@@ -3,6 +3,7 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -107,9 +108,21 @@ def test_accuracy_of_the_defaults(tmp_path):
         assert result["manual"]["test"] >= least
 
 
-def test_training_that_diverges_is_said(tmp_path):
-    run = carry_out(small(tmp_path, hidden=(4,), activation="softplus", optimizer="sgd", learning_rate=1e30))
-    assert "Training diverged with" in (run.folder / "report.html").read_text()
+def test_training_that_diverges_stops_and_what_is_done_is_reported(tmp_path, monkeypatch):
+    config = small(tmp_path)
+    run = runs.Run.start("lab", config)
+    train = lab.train
+
+    def hot(config, run, digits, depth):
+        if depth == 2:
+            config = replace(config, activation="softplus", optimizer="sgd", learning_rate=1e30)
+        return train(config, run, digits, depth)
+
+    monkeypatch.setattr(lab, "train", hot)
+    with pytest.raises(FloatingPointError, match=r"step \d .*learning rate"):
+        lab.run(config, run)
+    assert [result["layers"] for result in run.read_json("results.json")] == [1]
+    assert "1 layer" in (run.folder / "report.html").read_text()
 
 
 def test_interrupted_it_reports_on_what_is_done(tmp_path, monkeypatch):

@@ -318,15 +318,6 @@ def test_the_conclusion():
     )
 
 
-def test_training_that_diverges_is_said(tmp_path, digits):
-    run = runs.Run.start("mnist", small(tmp_path))
-    lost = [net._replace(history={key: a * np.nan for key, a in net.history.items()}) for net in TEXTBOOK]
-    html = mnist.write_report(run.config, run, digits, lost, len(lost)).read_text()
-    assert "Training diverged with 1 layer, 2 layers (none), 2 layers (sigmoid)" in html
-    assert "<h2>Does" not in html
-    assert "NaN" in html
-
-
 def test_interrupted_it_reports_on_the_nets_that_are_done(tmp_path, monkeypatch, capsys):
     train = mnist.train
 

@@ -14,6 +14,7 @@ metrics.jsonl grows by whole lines. Clock and machine get into the receipt, and 
 but into no other file.
 """
 
+import hashlib
 import json
 import os
 import shlex
@@ -32,6 +33,7 @@ from backhand.digest import sha256
 from backhand.runs.lock import Lock, lock
 from backhand.runs.plain import numbers, plain
 from backhand.runs.receipt import PER_SITTING, PLACES, begun
+from backhand.runs.trainings import TrainingCheckpoints
 
 
 class ExperimentConfig(Protocol):
@@ -69,6 +71,8 @@ class Run:
         self.folder = folder
         self.config = config
         self.receipt = receipt
+        self.lines: list[str] = []  # of metrics.jsonl, as this process wrote them
+        self._trainings: dict[str, TrainingCheckpoints] = {}
         self._lock: Lock | None = None
         self._before: dict[str, bytes] | None = None  # of a run that goes on, what `resume` changed
 
@@ -174,9 +178,9 @@ class Run:
         This and all that follows raises FolderError where the folder can't take it, and ValueError where `name` leads
         out of the folder.
         """
-        with self._writing(name) as path:
+        with self.writing(name) as path:
             if not path.parent.exists():
-                path.parent.mkdir()
+                path.parent.mkdir(parents=True)
                 files.sync_folder(self.folder)
             files.write(path, content.encode() if isinstance(content, str) else content)
         return path
@@ -190,19 +194,35 @@ class Run:
 
         It outlasts the process at once, and a power cut from `finish` on.
         """
-        line = (json.dumps(plain(record)) + "\n").encode()
-        with self._writing("metrics.jsonl") as path, path.open("ab", buffering=0) as file:
+        self.log_line(json.dumps(plain(record)))
+
+    def log_line(self, line: str) -> None:
+        """Add a record that is a line already."""
+        rest = f"{line}\n".encode()
+        with self.writing("metrics.jsonl") as path, path.open("ab", buffering=0) as file:
             end = file.tell()
             try:
-                while line:  # a disk that is almost full takes a part
-                    line = line[file.write(line) :]
+                while rest:  # a disk that is almost full takes a part
+                    rest = rest[file.write(rest) :]
             except BaseException:
                 file.truncate(end)
                 raise
+        self.lines.append(line)
+
+    def checkpoints(self, name: str) -> TrainingCheckpoints:
+        """The checkpoints of one of the run's trainings, for `fit`; of those before, the last is kept.
+
+        A run that goes on takes up each training where it was, and logs again what was logged of it. What else
+        `on_epoch` leaves for later is to be in files. Once the run is finished, the checkpoints go.
+        """
+        for training in self._trainings.values():
+            training.prune(1)
+        self._trainings[name] = TrainingCheckpoints(self, name)
+        return self._trainings[name]
 
     def metrics(self) -> list[dict[str, Any]]:
         """The records of metrics.jsonl, with NaN where it has null."""
-        path = self._path("metrics.jsonl")
+        path = self.path("metrics.jsonl")
         lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
         return [numbers(json.loads(line)) for line in lines]
 
@@ -219,7 +239,7 @@ class Run:
 
     def arrays(self, name: str) -> dict[str, np.ndarray]:
         """The named arrays of a safetensors file of the run; ValueError where it is damaged."""
-        return files.read(self._path(name))[0]
+        return files.read(self.path(name))[0]
 
     def figure(self, stem: str, light: str, dark: str, alt: str) -> str:
         """Keep a picture, in its light theme, under figures/; return it for the report."""
@@ -228,7 +248,7 @@ class Run:
 
     def read_json(self, name: str) -> Any:
         """What a JSON file of the run holds, with NaN where it has null."""
-        return numbers(json.loads(self._path(name).read_text(encoding="utf-8")))
+        return numbers(json.loads(self.path(name).read_text(encoding="utf-8")))
 
     def facts(self) -> list[tuple[str, str]]:
         """The receipt so far, a pair of words a line, for a reader."""
@@ -250,18 +270,22 @@ class Run:
 
     def finish(self, outcome: str, seconds: float) -> None:
         """Write the receipt, and let go of the folder."""
-        with self._writing("metrics.jsonl") as path:
+        with self.writing("metrics.jsonl") as path:
             if path.exists():
-                with path.open("ab") as file:
+                with path.open("rb+") as file:
                     os.fsync(file.fileno())
+                    self.receipt["metrics_sha256"] = hashlib.file_digest(file, "sha256").hexdigest()
+        self.receipt["trainings"] = {name: t.receipt for name, t in self._trainings.items() if t.receipt}
         ended = datetime.now(UTC).isoformat(timespec="seconds")
         self._write_receipt(outcome, ended=ended, seconds=round(seconds, 3))
+        if outcome == "finished":
+            shutil.rmtree(self.folder / "checkpoints", ignore_errors=True)
         self._lock = None
 
     def _write_receipt(self, outcome: str, **ending: Any) -> None:
         self.write_json("receipt.json", self.receipt | ending | {"outcome": outcome})
 
-    def _path(self, name: str) -> Path:
+    def path(self, name: str) -> Path:
         """Where a file of the run lies."""
         path, folder = self.folder / name, self.folder.resolve()
         if folder not in path.resolve().parents:  # links followed, too
@@ -271,8 +295,9 @@ class Run:
         return path
 
     @contextmanager
-    def _writing(self, name: str) -> Iterator[Path]:
-        path = self._path(name)
+    def writing(self, name: str) -> Iterator[Path]:
+        """While a file or folder of this name is written: OSError becomes FolderError, which names it."""
+        path = self.path(name)
         try:
             yield path
         except OSError as error:

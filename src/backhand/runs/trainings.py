@@ -1,0 +1,36 @@
+"""The trainings of a run, each with its checkpoints in the run's folder."""
+
+from typing import TYPE_CHECKING, Any
+
+from backhand.checkpoints import Checkpoints, Saved
+
+if TYPE_CHECKING:
+    from backhand.runs.run import Run
+
+
+class TrainingCheckpoints(Checkpoints):
+    """Checkpoints that hold what the run has logged of the training, too, and log it again where it goes on.
+
+    `Run.checkpoints` makes them.
+    """
+
+    def __init__(self, run: "Run", name: str) -> None:
+        config = {"training": name, "data_sha256": run.receipt.get("data_sha256"), **run.receipt["config"]}
+        super().__init__(run.path(f"checkpoints/{name}"), config)
+        self.run, self.begun = run, len(run.lines)
+
+    def save(self, *args: Any, **options: Any) -> None:
+        """Write one; FolderError where the run's folder can't take it."""
+        with self.run.writing(self.folder.relative_to(self.run.folder.absolute()).as_posix()):
+            super().save(*args, **options)
+
+    def restore(self) -> Saved | None:
+        """The newest whole checkpoint; what was logged until then is logged again."""
+        saved = super().restore()
+        for line in saved.beside if saved else []:
+            self.run.log_line(line)
+        return saved
+
+    def beside(self) -> Any:
+        """The lines that were logged since the training began."""
+        return self.run.lines[self.begun :]
