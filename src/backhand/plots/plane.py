@@ -176,7 +176,7 @@ def _film(
             fontsize=9, ncols=2, loc="lower center", bbox_to_anchor=(0.5, 1), columnspacing=1
         )
         heading = panels["plane"].set_title(f"epoch {last} of {last}")
-        figure.suptitle(title, weight="bold", fontsize=13)
+        figure.suptitle(title, weight="bold", fontsize=13, parse_math=False)  # it names a user's file
         figure.draw_without_rendering()  # lays it out
         figure.set_layout_engine("none")
 
@@ -355,6 +355,10 @@ def _theme() -> tuple[str, str, list[str]]:
 
 
 def _shown(name: str) -> str:
-    """A user's own word; Matplotlib would take $ for the start of a formula, and _ for a name not to show."""
+    """A user's own word; Matplotlib would take $ for the start of a formula, and _ for a name not to show.
+
+    XML, and so SVG, can't hold control characters in any form.
+    """
     short = name if len(name) <= 24 else name[:23] + "…"
+    short = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in short)
     return short.replace("$", r"\$").replace("_", " ", 1 if short.startswith("_") else 0)

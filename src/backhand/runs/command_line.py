@@ -72,7 +72,7 @@ def print_table(header: Sequence[str], rows: Sequence[Sequence[str]], title: str
         table.add_column(column, justify="left" if i == 0 or column == "verdict" else "right", no_wrap=True)
     for row in rows:
         table.add_row(*row)
-    console = Console()
+    console = Console(markup=False, emoji=False)  # words are shown as they are
     console.width = min(console.width, 100) if console.is_terminal else 100
     console.print(table)
 
