@@ -53,7 +53,7 @@ class Checkpoints:
         except (TypeError, ValueError) as error:
             raise TypeError(f"Checkpoints: config should be what JSON can hold, got {config!r}") from error
         self.keep = keep
-        self.receipt: dict[str, Any] = {}  # how the training ended; `fit` says so
+        self.receipt: dict[str, Any] = {}  # of the training, once it is done: by which program, to which end
         self._scores: dict[int, float] = {}  # of the checkpoints that have one, by step
         self._manager: Any = None
         self._seconds = 0.0  # that writing one takes
@@ -131,11 +131,15 @@ class Checkpoints:
         self._try(write)
 
     def prune(self, keep: int) -> None:
-        """Remove all but so many of the newest, for a training that is done."""
+        """Remove all but so many of the newest."""
         self.close()
         folders = [folder for folder in self.folder.glob("*") if folder.name.isdecimal()]
         for folder in sorted(folders, key=lambda folder: int(folder.name))[: len(folders) - keep]:
             shutil.rmtree(folder)
+
+    def done(self, receipt: Mapping[str, Any]) -> None:
+        """Say how the training ended: digests by name."""
+        self.receipt |= receipt
 
     def beside(self) -> Any:
         """What else a checkpoint should hold, in JSON's terms; a run gives what it has logged."""

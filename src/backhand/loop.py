@@ -84,12 +84,7 @@ class Loop:
         try:
             if error is None:
                 self._save(wait=True)
-                self.checkpoints.receipt = {
-                    "program_sha256": "+".join(self.programs),
-                    "step": int(self.state.step),
-                    "params_sha256": sha256(files.named_arrays(self.state.params)),
-                    "opt_state_sha256": sha256(files.named_arrays(self.state.opt_state)),
-                }
+                self.checkpoints.done(ending(self.state, "+".join(self.programs)))
             with suppress(*[] if error is None else [OSError]):  # of what went wrong, the first is told
                 self.checkpoints.close()
         finally:
@@ -233,6 +228,16 @@ def advance(
         if jnp.issubdtype(now.dtype, jnp.inexact):
             finite &= (jnp.isfinite(now) | ~jnp.isfinite(before)).all()
     return after, values, finite
+
+
+def ending(state: TrainState, program: str) -> dict[str, Any]:
+    """What a receipt says of a training: its program's fingerprint, the number of steps, digests of where it ended."""
+    return {
+        "program_sha256": program,
+        "step": np.asarray(state.step).tolist(),
+        "params_sha256": sha256(files.named_arrays(state.params)),
+        "opt_state_sha256": sha256(files.named_arrays(state.opt_state)),
+    }
 
 
 _shuffled = jax.jit(shuffled, static_argnums=(1, 2))

@@ -22,6 +22,7 @@ def small(tmp_path, **changes) -> lab.Config:
 def carry_out(config: lab.Config) -> runs.Run:
     run = runs.Run.start("lab", config)
     lab.run(config, run)
+    run.finish("finished", 1.0)
     return run
 
 

@@ -72,7 +72,7 @@ class Run:
         self.config = config
         self.receipt = receipt
         self.lines: list[str] = []  # of metrics.jsonl, as this process wrote them
-        self._trainings: dict[str, TrainingCheckpoints] = {}
+        self._trained: dict[str, dict[str, Any]] = {}
         self._lock: Lock | None = None
         self._before: dict[str, bytes] | None = None  # of a run that goes on, what `resume` changed
 
@@ -210,15 +210,16 @@ class Run:
         self.lines.append(line)
 
     def checkpoints(self, name: str) -> TrainingCheckpoints:
-        """The checkpoints of one of the run's trainings, for `fit`; of those before, the last is kept.
+        """The checkpoints of one of the run's trainings, for `fit`; once it is done, the last is kept.
 
         A run that goes on takes up each training where it was, and logs again what was logged of it. What else
         `on_epoch` leaves for later is to be in files. Once the run is finished, the checkpoints go.
         """
-        for training in self._trainings.values():
-            training.prune(1)
-        self._trainings[name] = TrainingCheckpoints(self, name)
-        return self._trainings[name]
+        return TrainingCheckpoints(self, name)
+
+    def trained(self, name: str) -> dict[str, Any]:
+        """What the receipt is to say of a training of this name, which has none yet: by which program, to which end."""
+        return self._trained.setdefault(name, {})
 
     def metrics(self) -> list[dict[str, Any]]:
         """The records of metrics.jsonl, with NaN where it has null."""
@@ -275,7 +276,7 @@ class Run:
                 with path.open("rb+") as file:
                     os.fsync(file.fileno())
                     self.receipt["metrics_sha256"] = hashlib.file_digest(file, "sha256").hexdigest()
-        self.receipt["trainings"] = {name: t.receipt for name, t in self._trainings.items() if t.receipt}
+        self.receipt["trainings"] = {name: said for name, said in self._trained.items() if said}
         ended = datetime.now(UTC).isoformat(timespec="seconds")
         self._write_receipt(outcome, ended=ended, seconds=round(seconds, 3))
         if outcome == "finished":

@@ -1,5 +1,6 @@
 """The trainings of a run, each with its checkpoints in the run's folder."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from backhand.checkpoints import Checkpoints, Saved
@@ -18,11 +19,17 @@ class TrainingCheckpoints(Checkpoints):
         config = {"training": name, "data_sha256": run.receipt.get("data_sha256"), **run.receipt["config"]}
         super().__init__(run.path(f"checkpoints/{name}"), config)
         self.run, self.begun = run, len(run.lines)
+        self.receipt = run.trained(name)
 
     def save(self, *args: Any, **options: Any) -> None:
         """Write one; FolderError where the run's folder can't take it."""
         with self.run.writing(self.folder.relative_to(self.run.folder.absolute()).as_posix()):
             super().save(*args, **options)
+
+    def done(self, receipt: Mapping[str, Any]) -> None:
+        """Say how the training ended; of its checkpoints the last is enough from here on."""
+        super().done(receipt)
+        self.prune(1)
 
     def restore(self) -> Saved | None:
         """The newest whole checkpoint; what was logged until then is logged again."""

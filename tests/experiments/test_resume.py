@@ -1,0 +1,76 @@
+"""Runs that are killed as a training goes on, and gone on with: they end as if nothing had happened."""
+
+import numpy as np
+import pytest
+
+from backhand import data, loop, runs
+from backhand.runs.trainings import TrainingCheckpoints
+from experiments import lab, lecun, mnist
+
+CONFIGS = {
+    "lab": (lab, lambda out: lab.Config(hidden=(8,), epochs=2, batch_size=400, out=out)),
+    "mnist": (mnist, lambda out: mnist.Config("digits", hidden=(4,), activations=("relu",), seeds=2, epochs=2,
+                                              batch_size=400, out=out)),
+    "lecun": (lecun, lambda out: lecun.Config(("linear",), seeds=2, epochs=3, out=out)),
+}  # fmt: skip
+
+
+def few_pictures(*_):
+    rng = np.random.default_rng(0)
+    counts = {"train": 290, "validation": 110, "test": 40}
+    splits = {
+        name: data.Split(rng.random((count, 784), np.float32), np.arange(count, dtype=np.int32) % 10)
+        for name, count in counts.items()
+    }
+    return data.Dataset("mnist", splits, tuple("0123456789"), (28, 28))
+
+
+def contents(run):
+    """All that a run left, but what tells of time and machine."""
+    files = {
+        path.relative_to(run.folder).as_posix(): path for path in run.folder.rglob("*") if path.is_file()
+    }
+    assert not [name for name in files if name.startswith("checkpoints") or name.endswith(".partial")]
+    timed = {"receipt.json", "report.html", "nets.json", "results.json"} if run.receipt["experiment"] == "lecun" else {
+        "receipt.json", "report.html"
+    }  # fmt: skip
+    return {name: path.read_bytes() for name, path in files.items() if name not in timed}
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_killed_at_any_checkpoint_and_gone_on_with(tmp_path, monkeypatch, name):
+    experiment, config_of = CONFIGS[name]
+    monkeypatch.setattr(data, "tfds", few_pictures)
+    monkeypatch.setattr(loop, "CHUNK", 0.0)
+    monkeypatch.setattr(TrainingCheckpoints, "due", lambda self: True)
+    for module in ("lab", "mnist", "lecun"):  # what is drawn is not at stake
+        monkeypatch.setattr(f"experiments.{module}.write_report", lambda config, run, *_: run.folder)
+    save, calls = TrainingCheckpoints.save, []
+
+    def counted(self, *args, **options):
+        if (deadline := calls.append(None) or len(calls)) == killed_at:
+            raise SystemExit(deadline)
+        save(self, *args, **options)
+
+    monkeypatch.setattr(TrainingCheckpoints, "save", counted)
+    killed_at = 0
+    whole = runs.Run.start(name, config_of(tmp_path))
+    experiment.run(whole.config, whole)
+    whole.finish("finished", 1.0)
+    total = len(calls)
+    assert total > 12
+    for moment in (2, total // 2, total):
+        killed_at = moment
+        calls.clear()
+        cut = runs.Run.start(name, config_of(tmp_path))
+        with pytest.raises(SystemExit):
+            experiment.run(cut.config, cut)
+        cut.finish("interrupted", 1.0)
+        resumed = type(cut.config)(resume=cut.folder)
+        again = runs.Run.resume(name, resumed, cut.folder)
+        experiment.run(again.config, again)
+        again.finish("finished", 1.0)
+        assert contents(again) == contents(whole)
+        for key in ("params_sha256", "metrics_sha256", "trainings", "data_sha256"):
+            assert again.receipt[key] == whole.receipt[key]
+        assert "opt_state_sha256" in next(iter(again.receipt["trainings"].values()))
