@@ -16,8 +16,9 @@ import optax
 from backhand import checks
 from backhand.layer import Layer
 from backhand.losses import Loss
+from backhand.nonfinite import NonFiniteError, first_nonfinite
 from backhand.progress import Progress
-from backhand.training import Metric, Step, TrainState, init_state, make_epoch
+from backhand.training import Metric, Step, TrainState, init_state, make_epoch, shuffled
 
 SeedHistory: TypeAlias = dict[str, dict[str, np.ndarray]]
 
@@ -68,7 +69,9 @@ def fit_seeds(
       The states, and `history[split][metric]` of shape (epochs, seeds), "loss" among the metrics. All
       scores are of the params after the epoch, by `net.apply`.
 
-    Raises TypeError or ValueError, before the first step, where data or sizes don't fit.
+    Raises TypeError or ValueError, before the first step, where data or sizes don't fit; and NonFiniteError after
+    a chunk in which a seed's loss or params became NaN or infinite, which on_chunk is not told of. The error
+    says at which step, and in which layer: that seed's steps are taken again, alone.
     """
     _check(states, splits, net, loss, epochs, batch_size, chunks)
     train_epoch = make_epoch(step, batch_size)
@@ -85,7 +88,8 @@ def fit_seeds(
 
     @partial(jax.jit, static_argnames="count")
     def advance(states: TrainState, splits: Mapping[str, tuple[Any, Any]], count: int) -> Any:
-        return jax.lax.scan(lambda states, _: jax.vmap(epoch)(states, splits), states, length=count)
+        states, scored = jax.lax.scan(lambda states, _: jax.vmap(epoch)(states, splits), states, length=count)
+        return states, scored, jax.vmap(_finite)(states.params)
 
     splits = jax.device_put({name: tuple(split) for name, split in splits.items()})
     size = -(-epochs // chunks)
@@ -95,8 +99,15 @@ def fit_seeds(
         if on_chunk is not None:
             on_chunk(0, states, {})
         for done in range(0, epochs, size):
-            states, piece = advance(states, splits, min(size, epochs - done))
+            start = states
+            states, piece, finite = advance(states, splits, min(size, epochs - done))
             pieces.append(jax.tree.map(np.asarray, piece))
+            bad = ~np.all([np.isfinite(scored["loss"]) for scored in pieces[-1].values()], axis=0)
+            bad[-1] |= ~np.asarray(finite)
+            if bad.any():
+                at, seed = (int(i) for i in np.argwhere(bad)[0])
+                epochs_again = range(done + 1, done + at + 2)
+                raise _error(start, splits, seed, step, net, loss, batch_size, epochs_again)
             done = min(done + size, epochs)
             progress.show(
                 done,
@@ -111,6 +122,40 @@ def fit_seeds(
     finally:
         progress.clear()
     return states, jax.tree.map(lambda *parts: np.concatenate(parts), *pieces)
+
+
+def _finite(tree: Any) -> Any:
+    """Whether all floating arrays of a tree are finite."""
+    leaves = [leaf for leaf in jax.tree.leaves(tree) if jnp.issubdtype(leaf.dtype, jnp.floating)]
+    return jnp.array([jnp.isfinite(leaf).all() for leaf in leaves]).all()
+
+
+def _error(
+    states: TrainState,
+    splits: Mapping[str, tuple[Any, Any]],
+    seed: int,
+    step: Step,
+    net: Layer,
+    loss: Loss,
+    batch_size: int,
+    epochs: range,
+) -> NonFiniteError:
+    """What one seed's steps, taken again through some epochs, say of where a number stopped being finite."""
+    states = states._replace(key=jax.random.clone(states.key))
+    state, splits = jax.tree.map(lambda a: a[seed], (states, splits))
+    x, y = splits["train"]
+    for epoch in epochs:
+        for batch, rows in enumerate(shuffled(state, len(x), batch_size), start=1):
+            after, value = step(state, x[rows], y[rows])
+            if not _finite((value, after.params)):
+                key = jax.random.fold_in(state.key, state.step)
+                where = first_nonfinite(net, loss, state.params, x[rows], y[rows], key)
+                return NonFiniteError(epoch=epoch, step=int(state.step), batch=batch, seed=seed, where=where)
+            state = after
+    for split, (x, y) in splits.items():
+        if where := first_nonfinite(net, loss, state.params, x, y, state.key):
+            return NonFiniteError(epoch=epochs[-1], split=split, seed=seed, where=where)
+    return NonFiniteError(epoch=epochs[-1], seed=seed)
 
 
 def _check(states: Any, splits: Any, net: Any, loss: Any, epochs: Any, batch_size: Any, chunks: Any) -> None:
