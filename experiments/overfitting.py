@@ -212,7 +212,7 @@ def train(
 
 def stopped_early(validation: np.ndarray, test: np.ndarray) -> dict[str, np.ndarray]:
     """After which epoch each net's validation loss was lowest, and its test loss then; both are (epochs, nets)."""
-    best = np.where(np.isnan(validation), np.inf, validation).argmin(0)
+    best = validation.argmin(0)
     return {"turn": best + 1, "stopped": np.take_along_axis(test, best[None], axis=0)[0]}
 
 
@@ -220,13 +220,11 @@ def judged(cells: Sequence[Cell]) -> list[Cell]:
     """The cells, each with a verdict: how its validation loss compares with the best net's at its size.
 
     Where it is higher by more than two standard errors, over pairs of nets of the same sample, the net
-    underfits if its training loss is higher too, and else it overfits. A loss that is not finite has diverged.
+    underfits if its training loss is higher too, and else it overfits.
     """
 
     def verdict(cell: Cell) -> str:
-        if not converged(cell):
-            return "diverged"
-        rivals = [c for c in cells if c["points"] == cell["points"] and converged(c)]
+        rivals = [c for c in cells if c["points"] == cell["points"]]
         best = min(rivals, key=lambda c: float(np.mean(c["validation"])))
         worse = less(cell["validation"], best["validation"])
         if cell is best or worse.value <= 2 * worse.error:
@@ -236,16 +234,10 @@ def judged(cells: Sequence[Cell]) -> list[Cell]:
     return [cell | {"verdict": verdict(cell)} for cell in cells]
 
 
-def converged(cell: Cell) -> bool:
-    """Whether all losses of the cell are finite."""
-    return all(np.isfinite(cell[split]).all() for split in ("train", "validation", "test"))
-
-
 def sizes_of(cells: Sequence[Cell]) -> dict[int, list[Cell]]:
-    """The cells that converged, by number of training points, from few to many."""
+    """The cells by number of training points, from few to many."""
     sizes = sorted({cell["points"] for cell in cells})
-    groups = {size: [cell for cell in cells if cell["points"] == size and converged(cell)] for size in sizes}
-    return {size: group for size, group in groups.items() if group}
+    return {size: [cell for cell in cells if cell["points"] == size] for size in sizes}
 
 
 def best_of(cells: Sequence[Cell]) -> Cell:
@@ -281,8 +273,7 @@ def write_report(config: Config, run: runs.Run, samples: data.Dataset) -> Path:
     nets, planned = {cell["net"] for cell in cells}, len(config.widths) * len(config.depths)
     if len(nets) < planned:
         pieces.insert(1, report.paragraph(f"Stopped when {len(nets)} of {planned} nets were done."))
-    if any(map(converged, cells)):
-        pieces += figures(config, run, samples, cells)
+    pieces += figures(config, run, samples, cells)
     return run.write("report.html", report.page("Capacity against data", *pieces, *run.again()))
 
 
@@ -304,7 +295,7 @@ def figures(config: Config, run: runs.Run, samples: data.Dataset, cells: list[Ce
         terms.append(run.figure(f"bias-variance-{size}", *drawing))
         learning.append(learning_figure(run, histories, largest_of(group), noise))
     for depth in dict.fromkeys(cell["depth"] for cell in cells):
-        those = [cell for cell in cells if cell["depth"] == depth and converged(cell)]
+        those = [cell for cell in cells if cell["depth"] == depth]
         series = curves_of(those, "points", lambda size: f"{size} points", "width", "saved")
         drawing = plots.with_errors(series, layers(depth), "width", "test loss saved", ("nothing saved", 0.0))
         savings.append(run.figure(f"saved-{depth}", *drawing))
@@ -427,7 +418,7 @@ def trend(change: Estimate, down: str, up: str) -> str:
 
 
 def verdicts_in_words(cells: Sequence[Cell]) -> str:
-    """How many cells underfit, overfit and diverged, and which overfits most."""
+    """How many cells underfit and overfit, and which overfits most."""
     verdicts = [cell["verdict"] for cell in cells]
     nets, sizes = ({cell[key] for cell in cells} for key in ("net", "points"))
     text = (
@@ -443,9 +434,6 @@ def verdicts_in_words(cells: Sequence[Cell]) -> str:
     if excess:
         most, cell = max(excess, key=lambda pair: pair[0].value)
         text += f", most of all {cell['net']} on {cell['points']} points, {most} above the best net's validation loss"
-    diverged = [f"{cell['net']} on {cell['points']} points" for cell in cells if not converged(cell)]
-    if diverged:
-        text += f". Training diverged with {', '.join(diverged)}: try a smaller learning rate"
     return text + "."
 
 
@@ -481,7 +469,7 @@ def turning_in_words(cells: Sequence[Cell], epochs: int) -> str:
 
 def stopping_in_words(cells: Sequence[Cell]) -> str:
     """In how many cells stopping early pays, and where most."""
-    savings = [(estimate(cell, "saved"), cell) for cell in cells if converged(cell)]
+    savings = [(estimate(cell, "saved"), cell) for cell in cells]
     pays = [pair for pair in savings if pair[0].clear and pair[0].value > 0]
     hurts = [pair for pair in savings if pair[0].clear and pair[0].value < 0]
     text = (
@@ -536,7 +524,7 @@ def bias_variance_in_words(cells: Sequence[Cell]) -> str:
 
 def sum_in_words(cells: Sequence[Cell]) -> str:
     """Whether bias², variance and noise make up the test loss."""
-    rests = [(mean(cell["rest"]), cell) for cell in cells if converged(cell)]
+    rests = [(mean(cell["rest"]), cell) for cell in cells]
     apart = sum(rest.clear for rest, _ in rests)
     # How often Student's t, of as many degrees of freedom as such a mean has, is beyond ±2.
     freedom = len(rests[0][1]["rest"]) - 1

@@ -22,7 +22,7 @@ MAY_IMPORT = {
     "losses": {"layer", "checks"},
     "metrics": {"checks"},
     "summary": {"layer", "checks"},
-    "gradients": {"layer", "losses"},
+    "gradients": {"layer", "losses", "checks"},
     "bridge": {"layer", "checks"},
     "explanation": {"layer", "combinators", "losses", "checks"},
     "nonfinite": {"layer", "losses"},

@@ -7,9 +7,11 @@ import optax
 import pytest
 
 import backhand as bh
+from backhand.nonfinite import NonFiniteError
 from backhand.perceptrons import perceptron
 from backhand.progress import Progress
 from backhand.seeds import fit_seeds, init_seeds
+from backhand.training import shuffled
 
 NET, LOSS, ADAM = perceptron((6,), 3), bh.softmax_cross_entropy, optax.adam(0.01)
 STEP = bh.make_step(bh.manual(NET, LOSS), ADAM)
@@ -106,3 +108,74 @@ def test_what_makes_no_sense():
             train(**{count: 0})
     with pytest.raises(ValueError, match="at least one seed"):
         init_seeds((), NET, ADAM, jnp.zeros((1, 2)))
+
+
+def diverging(rate):
+    """What comes of fitting a line at too large a rate."""
+    net, loss, sgd = bh.linear(1), bh.squared_error, optax.sgd(rate)
+    x = np.random.default_rng(0).normal(size=(3, 20, 2)).astype(np.float32)
+    splits = {"train": (x, x[:, :, :1])}
+    states, step = init_seeds(SEEDS, net, sgd, x[0]), bh.make_step(bh.manual(net, loss), sgd)
+    told = []
+    with pytest.raises(NonFiniteError) as caught:
+        fit_seeds(
+            states, step, splits, net=net, loss=loss, epochs=60, batch_size=5, chunks=12,
+            on_chunk=lambda done, states, _: told.append((done, states)),
+        )  # fmt: skip
+    return caught.value, told, states, step, splits["train"]
+
+
+def test_training_stops_in_the_chunk_where_it_diverges():
+    """And says the step at which that seed's loss stops being finite when it trains alone."""
+    error, told, states, step, train_split = diverging(1.0)
+    done, kept = told[-1]
+    assert 0 < done < error.epoch <= done + 5
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(kept.params))
+    state, x, y = jax.tree.map(lambda a: jnp.asarray(a)[error.seed], (states, *train_split))
+    value = 0.0
+    while np.isfinite(value):
+        rows = shuffled(state, 20, 5)[state.step % 4]
+        state, value = step(state, x[rows], y[rows])
+    assert error.step == state.step - 1
+    assert (error.epoch, error.batch) == (error.step // 4 + 1, error.step % 4 + 1)
+    assert str(error).startswith(
+        f"training of states[{error.seed}] stopped at step {error.step} (epoch {error.epoch}"
+    )
+    assert "the loss gave inf first at L (1 of 1 entry, float32), from |prediction| ≤ " in str(error)
+    assert "Try: a smaller learning rate" in str(error)
+
+
+def test_a_layer_that_fails_on_one_seeds_data_is_named():
+    """On one row of the second seed's points."""
+    plant = bh.deterministic(
+        lambda key, x: (), lambda p, x: (jnp.where(x > 9, jnp.nan, x), ()), lambda p, r, dy: ((), dy), "plant"
+    )
+    net, (x, y) = bh.serial(plant, NET), SPLITS["train"]
+    x = x.copy()
+    x[1, 13, 1] = 10
+    states = init_seeds(SEEDS, net, ADAM, x[0])
+    with pytest.raises(NonFiniteError) as caught:
+        fit_seeds(
+            states, bh.make_step(bh.manual(net, LOSS), ADAM), {"train": (x, y)}, net=net, loss=LOSS, epochs=3,
+            batch_size=5,
+        )  # fmt: skip
+    state = jax.tree.map(lambda a: a[1], states)
+    batches = np.argwhere(shuffled(state, 23, 5) == 13)
+    assert len(batches) == 1  # of the 20 of 23 rows that this epoch takes
+    error = caught.value
+    assert (error.seed, error.epoch, error.step, error.batch) == (1, 1, batches[0, 0], batches[0, 0] + 1)
+    assert (error.where.layer, error.where.path, error.where.entry) == ("plant", (0,), (batches[0, 1], 1))
+
+
+def test_a_loss_that_only_the_scores_show():
+    """The steps of the epoch are finite, and the loss after the last of them no more."""
+    error, *_ = diverging(2.0)
+    assert (error.step, error.split, error.where.direction) == (None, "train", "loss")
+    assert f"stopped after epoch {error.epoch}, scored on all of train: the loss gave inf" in str(error)
+
+
+def test_a_loss_that_no_step_explains():
+    """In use the net gives NaN, and in training it does not."""
+    net = NET._replace(apply=lambda params, x: NET.apply(params, x) * jnp.nan, combine=None)
+    with pytest.raises(NonFiniteError, match=r"of states\[0\] stopped in epoch 1: .* taken again alone, are"):
+        train(net=net)

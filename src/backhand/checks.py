@@ -91,14 +91,93 @@ def layers(caller: str, candidates: Sequence[Any], at_least: int = 0) -> None:
     for position, layer in enumerate(candidates, start=1):
         if isinstance(layer, Layer):
             continue
-        hint = ""
-        if isinstance(layer, list | tuple):
-            hint = f"; unpack it: {caller}(*layers)"
-        elif callable(layer):
-            hint = f"; did you mean {getattr(layer, '__name__', 'it')}(...)?"
+        hint = f"; unpack it: {caller}(*layers)" if isinstance(layer, list | tuple) else _called(layer)
         raise TypeError(f"{caller}: argument {position} should be a Layer, got {layer!r}{hint}")
     if len(candidates) < at_least:
         raise ValueError(f"{caller} needs at least {at_least} layer, got {len(candidates)}")
+
+
+def net(caller: str, candidate: Any) -> None:
+    """Raise unless the candidate is a Layer."""
+    if not isinstance(candidate, Layer):
+        listed = isinstance(candidate, list | tuple) and all(isinstance(part, Layer) for part in candidate)
+        hint = "; serial(*layers) makes it one" if listed else _called(candidate)
+        raise TypeError(f"{caller}: net should be a Layer, got {candidate!r}{hint}")
+
+
+def _called(candidate: Any) -> str:
+    return f"; did you mean {getattr(candidate, '__name__', 'it')}(...)?" if callable(candidate) else ""
+
+
+def function(caller: str, name: str, candidate: Any, such_as: str = "") -> None:
+    """Raise unless the candidate can be called."""
+    if not callable(candidate):
+        example = f" such as {such_as}" if such_as else ""
+        raise TypeError(f"{caller}: {name} should be a function{example}, got {candidate!r}")
+
+
+def loss(caller: str, candidate: Any) -> None:
+    """Raise unless the candidate is a Loss, with a forward, a backward and a check."""
+    if not all(hasattr(candidate, part) for part in ("forward", "backward", "check")):
+        raise TypeError(f"{caller}: loss should be a Loss such as softmax_cross_entropy, got {candidate!r}")
+
+
+def metrics(caller: str, candidates: Any) -> None:
+    """Raise unless the candidates are functions in a list, with names that differ, none of them loss."""
+    if not isinstance(candidates, list | tuple) or not all(
+        callable(metric) and hasattr(metric, "__name__") for metric in candidates
+    ):
+        raise TypeError(
+            f"{caller}: metrics should be a list of named functions such as [accuracy], got {candidates!r}"
+        )
+    names = ["loss", *(metric.__name__ for metric in candidates)]
+    if len(set(names)) < len(names):
+        raise ValueError(
+            f"{caller}: metrics should have names of their own, other than loss, got {', '.join(names[1:])}"
+        )
+
+
+def params(caller: str, layer: Layer, candidate: Any, name: str, x: Any) -> None:
+    """Raise unless the candidate has the form of the layer's params, and takes inputs like x, called `name`."""
+    like = jax.ShapeDtypeStruct(x.shape, x.dtype)
+    try:
+        wanted = _shapes(jax.eval_shape(layer.init, jax.random.key(0), like))
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{caller}: {name} of shape {x.shape} does not suit the net: {error}") from error
+    got = _shapes(candidate)
+    if got.keys() == wanted.keys():  # else what goes wrong says nothing of x
+        try:
+            jax.eval_shape(layer.apply, candidate, like)
+        except (AttributeError, TypeError, ValueError) as error:
+            raise ValueError(
+                f"{caller}: {name} of shape {x.shape} does not suit the params: {error}"
+            ) from error
+    if got != wanted:
+        differences = [
+            f"{leaf} is {got.get(leaf, 'missing')}, where the net has {wanted.get(leaf, 'none')}"
+            for leaf in wanted | got
+            if got.get(leaf) != wanted.get(leaf)
+        ]
+        raise ValueError(f"{caller}: params should be those of the net, but {'; '.join(differences[:3])}")
+
+
+def _shapes(tree: Any) -> dict[str, str]:
+    """The shape of each leaf of a tree, or its type where it has none, by its path in it."""
+    return {
+        jax.tree_util.keystr(path, simple=True, separator="."): str(
+            getattr(leaf, "shape", type(leaf).__name__)
+        )
+        for path, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]
+    }
+
+
+def target(caller: str, name: str, loss: Any, prediction: Any, candidate: Any) -> None:
+    """Raise what `loss.check` raises, of a target that the caller calls `name`."""
+    try:
+        loss.check(prediction, candidate)
+    except (TypeError, ValueError) as error:
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(f"{caller}: {name} does not go with the net's predictions: {error}") from error
 
 
 def summands(caller: str, names: Sequence[str], terms: Sequence[Any]) -> None:
@@ -265,16 +344,20 @@ def key(caller: str, candidate: Any) -> None:
         raise ValueError(f"{caller}: key should be one key, got an array of keys of shape {candidate.shape}")
 
 
-def optimizer(caller: str, candidate: Any, params: Any) -> None:
-    """Raise unless the candidate is an optax optimizer that goes downhill, or at first stands still.
-
-    A learning rate is out of sight, in its optimizer's closures, so it is judged by what it does: with
-    every parameter 0, it is told of gradients of +1, then of −1. Descent goes down, then up.
-    """
+def optimizer(caller: str, candidate: Any) -> None:
+    """Raise unless the candidate is one of optax's optimizers."""
     if not isinstance(candidate, optax.GradientTransformation):
         raise TypeError(
             f"{caller}: optimizer should be one of optax's, such as optax.adam(1e-3), got {candidate!r}"
         )
+
+
+def descent(caller: str, candidate: optax.GradientTransformation, params: Any) -> None:
+    """Raise unless an optimizer goes downhill, or at first stands still.
+
+    A learning rate is out of sight, in its optimizer's closures, so it is judged by what it does: with
+    every parameter 0, it is told of gradients of +1, then of −1. Descent goes down, then up.
+    """
 
     # One entry stands for each array: the optimizer is asked for a direction, not to do the work.
     zeros = jax.tree.map(lambda p: jnp.zeros((1,) * p.ndim, p.dtype), params)
@@ -302,9 +385,10 @@ def optimizer(caller: str, candidate: Any, params: Any) -> None:
 
 
 def batch(caller: str, x: Any, y: Any) -> None:
-    """Raise unless x is a floating array, and y an array with as many examples."""
+    """Raise unless x is a floating array, not empty, and y an array with as many examples."""
     array("x", x, caller)
     array("y", y, caller)
+    not_empty("x", x, caller)
     floating("x", x, caller)
     if x.shape[0] != y.shape[0]:
         raise ValueError(f"{caller}: x and y should have as many examples, got x {x.shape} and y {y.shape}")

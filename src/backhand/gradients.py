@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 
 import jax
 
+from backhand import checks
 from backhand.layer import Layer, Params
 from backhand.losses import Loss
 
@@ -21,8 +22,11 @@ def manual(net: Layer, loss: Loss) -> Gradient:
     """Back-propagation by hand (Rumelhart, Hinton and Williams, 1986): forward, then the same way back.
 
     The returned function takes params, a batch x (batch, …), its targets y and a typed key, and returns
-    the loss, a scalar, and its gradient, with the structure, shapes and dtypes of params.
+    the loss, a scalar, and its gradient, with the structure, shapes and dtypes of params. Raises TypeError where
+    net is not a Layer or loss not a Loss.
     """
+    checks.net("manual", net)
+    checks.loss("manual", loss)
 
     def gradient(params: Params, x: Any, y: Any, key: jax.Array) -> tuple[Any, Params]:
         prediction, residuals = net.forward(params, x, key)
@@ -36,6 +40,8 @@ def manual(net: Layer, loss: Loss) -> Gradient:
 
 def autodiff(net: Layer, loss: Loss) -> Gradient:
     """The same by `jax.value_and_grad` of the same forward, key and all."""
+    checks.net("autodiff", net)
+    checks.loss("autodiff", loss)
 
     def objective(params: Params, x: Any, y: Any, key: jax.Array) -> Any:
         prediction, _ = net.forward(params, x, key)

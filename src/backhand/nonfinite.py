@@ -59,6 +59,7 @@ class NonFiniteError(FloatingPointError):
 
     step: the number of the step, `state.step` before it: so many went well. None where that is not known.
     epoch, batch: the same, each counted from 1.
+    split: what was scored after the epoch, where it was no step that failed, but the score.
     seed: which of several states trained at once, from 0; None where there is one.
     where: what `first_nonfinite` says of the step.
     """
@@ -69,12 +70,17 @@ class NonFiniteError(FloatingPointError):
         epoch: int,
         step: int | None = None,
         batch: int | None = None,
+        split: str | None = None,
         seed: int | None = None,
         where: Place | None = None,
     ) -> None:
-        self.epoch, self.step, self.batch, self.seed, self.where = epoch, step, batch, seed, where
+        self.epoch, self.step, self.batch = epoch, step, batch
+        self.split, self.seed, self.where = split, seed, where
         whose = "" if seed is None else f" of states[{seed}]"
-        when = f"in epoch {epoch}" if step is None else f"at step {step:,} (epoch {epoch}, batch {batch})"
+        if step is not None:
+            when = f"at step {step:,} (epoch {epoch}, batch {batch})"
+        else:
+            when = f"in epoch {epoch}" if split is None else f"after epoch {epoch}, scored on all of {split}"
         why, advice = str(where), where.advice if where else SMALLER_STEPS
         if where is None and step is None:
             why = "the loss or a parameter is not finite after it, but its steps, taken again alone, are"

@@ -51,13 +51,15 @@ def perceptron(
     """A perceptron: linear layers of the `hidden` widths, the activation after each, then linear(outputs).
 
     Without hidden layers it is linear. Weights start as suits the activation. With `drop` above 0, that fraction of
-    each hidden layer's units is dropped in training. Raises TypeError or ValueError where a width or `outputs` is
-    not a positive integer, `drop` no fraction, or no activation has that name.
+    each hidden layer's units is dropped in training. Raises TypeError or ValueError where `hidden` is no sequence, a
+    width or `outputs` not a positive integer, `drop` no fraction, or no activation has that name.
     """
     if activation not in ACTIVATIONS:
         raise ValueError(
             f"perceptron: activation should be one of {', '.join(ACTIVATIONS)}, got {activation!r}"
         )
+    if not isinstance(hidden, Sequence):
+        raise TypeError(f"perceptron: hidden should be a sequence of widths such as (16, 8), got {hidden!r}")
     for width in hidden:
         checks.positive_integer("perceptron", "hidden", width)
     between, kernel_init = ACTIVATIONS[activation]

@@ -16,8 +16,18 @@ import optax
 from backhand import checks
 from backhand.layer import Layer
 from backhand.losses import Loss
+from backhand.nonfinite import NonFiniteError, first_nonfinite
 from backhand.progress import Progress
-from backhand.training import Metric, Step, TrainState, init_state, make_epoch
+from backhand.training import (
+    Metric,
+    Step,
+    TrainState,
+    check_state,
+    check_step,
+    init_state,
+    make_epoch,
+    shuffled,
+)
 
 SeedHistory: TypeAlias = dict[str, dict[str, np.ndarray]]
 
@@ -27,10 +37,12 @@ def init_seeds(
 ) -> TrainState:
     """The states before the first step, one a seed, stacked along a first axis; x (batch, …) is of one seed.
 
-    Raises as `init_state` does, and ValueError where there are no seeds.
+    Raises as `init_state` does, and TypeError or ValueError where there are no seeds, or one is none.
     """
     if len(seeds) == 0:
-        raise ValueError("init_seeds: there should be at least one seed, got none")
+        raise ValueError("init_seeds: there should be at least one seed in seeds, got none")
+    for seed in seeds:
+        checks.seed_in_range("init_seeds", seed)
     keys = jax.vmap(jax.random.key)(jnp.asarray(seeds, jnp.uint32))
     return jax.vmap(lambda key: init_state(key, net, optimizer, x))(keys)
 
@@ -68,9 +80,11 @@ def fit_seeds(
       The states, and `history[split][metric]` of shape (epochs, seeds), "loss" among the metrics. All
       scores are of the params after the epoch, by `net.apply`.
 
-    Raises TypeError or ValueError, before the first step, where data or sizes don't fit.
+    Raises TypeError or ValueError, before the first step, where data or sizes don't fit; and NonFiniteError after
+    a chunk in which a seed's loss or params became NaN or infinite, which on_chunk is not told of. The error
+    says at which step, and in which layer: that seed's steps are taken again, alone.
     """
-    _check(states, splits, net, loss, epochs, batch_size, chunks)
+    _check(states, step, splits, net, loss, epochs, batch_size, metrics, chunks)
     train_epoch = make_epoch(step, batch_size)
     names = ["loss", *(metric.__name__ for metric in metrics)]
 
@@ -85,7 +99,8 @@ def fit_seeds(
 
     @partial(jax.jit, static_argnames="count")
     def advance(states: TrainState, splits: Mapping[str, tuple[Any, Any]], count: int) -> Any:
-        return jax.lax.scan(lambda states, _: jax.vmap(epoch)(states, splits), states, length=count)
+        states, scored = jax.lax.scan(lambda states, _: jax.vmap(epoch)(states, splits), states, length=count)
+        return states, scored, jax.vmap(_finite)(states.params)
 
     splits = jax.device_put({name: tuple(split) for name, split in splits.items()})
     size = -(-epochs // chunks)
@@ -95,8 +110,15 @@ def fit_seeds(
         if on_chunk is not None:
             on_chunk(0, states, {})
         for done in range(0, epochs, size):
-            states, piece = advance(states, splits, min(size, epochs - done))
+            start = states
+            states, piece, finite = advance(states, splits, min(size, epochs - done))
             pieces.append(jax.tree.map(np.asarray, piece))
+            bad = ~np.all([np.isfinite(scored["loss"]) for scored in pieces[-1].values()], axis=0)
+            bad[-1] |= ~np.asarray(finite)
+            if bad.any():
+                at, seed = (int(i) for i in np.argwhere(bad)[0])
+                epochs_again = range(done + 1, done + at + 2)
+                raise _error(start, splits, seed, step, net, loss, batch_size, epochs_again)
             done = min(done + size, epochs)
             progress.show(
                 done,
@@ -113,24 +135,79 @@ def fit_seeds(
     return states, jax.tree.map(lambda *parts: np.concatenate(parts), *pieces)
 
 
-def _check(states: Any, splits: Any, net: Any, loss: Any, epochs: Any, batch_size: Any, chunks: Any) -> None:
-    if not isinstance(states, TrainState):
-        raise TypeError(
-            f"fit_seeds: states should be a TrainState, from init_seeds, got {type(states).__name__}"
+def _finite(tree: Any) -> Any:
+    """Whether all floating arrays of a tree are finite."""
+    leaves = [leaf for leaf in jax.tree.leaves(tree) if jnp.issubdtype(leaf.dtype, jnp.floating)]
+    return jnp.array([jnp.isfinite(leaf).all() for leaf in leaves]).all()
+
+
+def _error(
+    states: TrainState,
+    splits: Mapping[str, tuple[Any, Any]],
+    seed: int,
+    step: Step,
+    net: Layer,
+    loss: Loss,
+    batch_size: int,
+    epochs: range,
+) -> NonFiniteError:
+    """What one seed's steps, taken again through some epochs, say of where a number stopped being finite."""
+    states = states._replace(key=jax.random.clone(states.key))
+    state, splits = jax.tree.map(lambda a: a[seed], (states, splits))
+    x, y = splits["train"]
+    for epoch in epochs:
+        for batch, rows in enumerate(shuffled(state, len(x), batch_size), start=1):
+            after, value = step(state, x[rows], y[rows])
+            if not _finite((value, after.params)):
+                key = jax.random.fold_in(state.key, state.step)
+                where = first_nonfinite(net, loss, state.params, x[rows], y[rows], key)
+                return NonFiniteError(epoch=epoch, step=int(state.step), batch=batch, seed=seed, where=where)
+            state = after
+    for split, (x, y) in splits.items():
+        if where := first_nonfinite(net, loss, state.params, x, y, state.key):
+            return NonFiniteError(epoch=epochs[-1], split=split, seed=seed, where=where)
+    return NonFiniteError(epoch=epochs[-1], seed=seed)
+
+
+def _check(
+    states: Any,
+    step: Any,
+    splits: Any,
+    net: Any,
+    loss: Any,
+    epochs: Any,
+    batch_size: Any,
+    metrics: Any,
+    chunks: Any,
+) -> None:
+    check_state("fit_seeds", states)
+    if len(states.key.shape) != 1:
+        raise ValueError(
+            f"fit_seeds: states should have one axis of seeds, as init_seeds gives, got a key of shape "
+            f"{states.key.shape}"
         )
-    checks.layers("fit_seeds", [net])
-    checks.positive_integer("fit_seeds", "epochs", epochs)
-    checks.positive_integer("fit_seeds", "chunks", chunks)
+    checks.net("fit_seeds", net)
+    checks.loss("fit_seeds", loss)
+    checks.metrics("fit_seeds", metrics)
+    for name, count in {"epochs": epochs, "batch_size": batch_size, "chunks": chunks}.items():
+        checks.positive_integer("fit_seeds", name, count)
+    if not isinstance(splits, Mapping):
+        raise TypeError(f"fit_seeds: splits should be (x, y) by name, got {type(splits).__name__}")
     if "train" not in splits:
         raise ValueError(f"fit_seeds: splits should have one called train, got {', '.join(splits) or 'none'}")
+    alone = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape[1:], a.dtype), states)
     for name, (x, y) in splits.items():
         checks.examples(f"{name} x", x, "fit_seeds")
+        checks.array(f"{name} y", y, "fit_seeds")
         if x.shape[:2] != y.shape[:2] or len(x) != len(states.key):
             raise ValueError(
                 f"fit_seeds: {name} should have an example axis after one of {len(states.key)} seeds, got "
                 f"x {x.shape} and y {y.shape}"
             )
+        checks.params("fit_seeds", net, alone.params, f"{name} x", x[0])
         prediction = jax.vmap(net.apply)(states.params, jnp.asarray(x))
         for seed in range(len(x)):
-            loss.check(prediction[seed], y[seed])
-    checks.batches("fit_seeds", splits["train"][0].shape[1], batch_size)
+            checks.target("fit_seeds", f"{name} y", loss, prediction[seed], y[seed])
+    x, y = splits["train"]
+    checks.batches("fit_seeds", x.shape[1], batch_size)
+    check_step("fit_seeds", step, alone, x[0, :batch_size], y[0, :batch_size])

@@ -15,7 +15,7 @@ def summary(net: Layer, x: Any) -> str:
     stands indented below it, and its row holds the totals. Raises TypeError or ValueError where `net` is
     not a Layer or x does not suit it.
     """
-    checks.layers("summary", [net])
+    checks.net("summary", net)
     checks.array("x", x, "summary")
     checks.floating("x", x, "summary")
     names: dict[tuple[int, ...], str] = {}

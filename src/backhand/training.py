@@ -45,21 +45,45 @@ def init_state(key: jax.Array, net: Layer, optimizer: optax.GradientTransformati
     optax's or not one that goes downhill (a negative or infinite learning rate), or x does not suit the net.
     """
     checks.key("init_state", key)
-    checks.layers("init_state", [net])
+    checks.net("init_state", net)
+    checks.optimizer("init_state", optimizer)
     checks.array("x", x, "init_state")
     checks.floating("x", x, "init_state")
     init_key, run_key = jax.random.split(key)
     params = net.init(init_key, x)
-    checks.optimizer("init_state", optimizer, params)
+    checks.descent("init_state", optimizer, params)
     return TrainState(params, optimizer.init(params), jnp.zeros((), jnp.int32), run_key)
+
+
+def check_state(caller: str, candidate: Any) -> None:
+    """Raise unless the candidate is a TrainState."""
+    if not isinstance(candidate, TrainState):
+        raise TypeError(
+            f"{caller}: state should be a TrainState, from init_state, got {type(candidate).__name__}"
+        )
+
+
+def check_step(caller: str, step: Any, state: TrainState, x: Any, y: Any) -> None:
+    """Raise unless step is a function that makes of this state, with a batch like x, y, another such state."""
+    checks.function(caller, "step", step, "make_step(gradient, optimizer)")
+    try:
+        after, _ = jax.eval_shape(step, state, x, y)
+    except (AttributeError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"{caller}: step can't be taken from this state; were both made with one optimizer? {error}"
+        ) from error
+    checks.same_tree(caller, "the state after a step", after, state)
 
 
 def make_step(gradient: Gradient, optimizer: optax.GradientTransformation) -> Step:
     """One jitted step of minibatch gradient descent: the gradient at a batch, and the optimizer's answer to it.
 
     `gradient` is `manual(net, loss)` or `autodiff(net, loss)`. The returned `step(state, x, y)` gives the
-    next state and the batch's loss before the step.
+    next state and the batch's loss before the step. Raises TypeError where gradient is not a function or optimizer
+    not one of optax's.
     """
+    checks.function("make_step", "gradient", gradient, "manual(net, loss)")
+    checks.optimizer("make_step", optimizer)
 
     @jax.jit
     def jitted(state: TrainState, x: Any, y: Any) -> tuple[TrainState, Any]:
@@ -71,6 +95,7 @@ def make_step(gradient: Gradient, optimizer: optax.GradientTransformation) -> St
         return TrainState(params, opt_state, state.step + 1, state.key), value
 
     def step(state: TrainState, x: Any, y: Any) -> Any:
+        check_state("step", state)
         checks.batch("step", x, y)
         return jitted(state, x, y)
 
@@ -94,6 +119,7 @@ def make_epoch(step: Step, batch_size: int) -> Callable[[TrainState, Any, Any], 
     *donates* the state: its memory is used for the next one, and the state that was passed in is gone.
     Raises ValueError where there are fewer examples than `batch_size`, or x and y differ in length.
     """
+    checks.function("make_epoch", "step", step, "make_step(gradient, optimizer)")
     checks.positive_integer("make_epoch", "batch_size", batch_size)
 
     @partial(jax.jit, donate_argnames="state")
@@ -104,6 +130,7 @@ def make_epoch(step: Step, batch_size: int) -> Callable[[TrainState, Any, Any], 
         return jax.lax.scan(body, state, shuffled(state, len(x), batch_size))
 
     def epoch(state: TrainState, x: Any, y: Any) -> Any:
+        check_state("epoch", state)
         checks.batch("epoch", x, y)
         checks.batches("epoch", len(x), batch_size)
         return jitted(state, x, y)
@@ -124,12 +151,16 @@ def evaluate(
 
     Predictions are made `batch_size` rows at a time, to bound memory; loss and metrics then see them all
     at once, so that a metric need not be a mean. Raises TypeError or ValueError where x is not floating
-    and finite, and as `loss.check` does.
+    and finite, params are not the net's, and as `loss.check` does.
     """
-    checks.layers("evaluate", [net])
+    checks.net("evaluate", net)
+    checks.loss("evaluate", loss)
+    checks.metrics("evaluate", metrics)
     checks.examples("x", x, "evaluate")
     checks.batch("evaluate", x, y)
     checks.positive_integer("evaluate", "batch_size", batch_size)
+    checks.params("evaluate", net, params, "x", x)
+    checks.target("evaluate", "y", loss, jax.eval_shape(net.apply, params, x), y)
     return score(net, loss, params, x, y, metrics, batch_size)
 
 

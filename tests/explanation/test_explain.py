@@ -268,14 +268,14 @@ def test_no_layers_and_one_layer_and_float32():
 @pytest.mark.parametrize(
     ("error", "says", "changes"),
     [
-        (TypeError, "explain: argument 1 should be a Layer, got 3", {"net": 3}),
+        (TypeError, "explain: net should be a Layer, got 3", {"net": 3}),
         (TypeError, "loss should be a Loss", {"loss": bh.tanh}),
         (TypeError, "x should be an array, got list", {"x": [[1.0, 2.0]]}),
         (TypeError, "x should be floating point", {"x": np.zeros((5, 2), np.int32)}),
         (ValueError, "x should be finite", {"x": np.full((5, 2), np.nan)}),
         (ValueError, "as many examples", {"y": Y[:3]}),
         (ValueError, "does not suit the params", {"x": np.zeros((5, 7))}),
-        (ValueError, "does not suit the params", {"params": ()}),
+        (ValueError, "params should be those of the net, but 0.w is missing", {"params": ()}),
         (ValueError, "labels from 0 to 2", {"y": Y + 3}),
         (TypeError, "key should be a typed key", {"key": 3}),
     ],

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from backhand.data.dataset import Dataset, Split
+from backhand.data.dataset import Dataset, Split, check_seed
 
 REACH = 3.0  # of each input, both ways from 0
 
@@ -74,9 +74,15 @@ CURVES = {"line": line, "sine": sine, "step": step, "plane": plane, "gaussians":
 
 
 def check(caller: str, size: Any, noise: Any, outliers: Any) -> None:
-    """Raise ValueError unless size is an integer ≥ 2, noise in [0, 100], and outliers in [0, 1)."""
+    """Raise ValueError unless size is an integer ≥ 2, noise in [0, 100], and outliers in [0, 1).
+
+    TypeError where noise or outliers is no number.
+    """
     if not isinstance(size, numbers.Integral) or size < 2:
         raise ValueError(f"{caller}: size should be an integer of at least 2, got {size!r}")
+    for name, value in {"noise": noise, "outliers": outliers}.items():
+        if not isinstance(value, numbers.Real):
+            raise TypeError(f"{caller}: {name} should be a number, got {value!r}")
     if not 0 <= noise <= 100:
         raise ValueError(f"{caller}: noise, a standard deviation, should be from 0 to 100, got {noise}")
     if not 0 <= outliers < 1:
@@ -87,6 +93,7 @@ def check(caller: str, size: Any, noise: Any, outliers: Any) -> None:
 
 def _draw(name: str, size: int, noise: float, outliers: float, seed: int) -> Dataset:
     check(name, size, noise, outliers)
+    check_seed(name, seed)
     rng, clean = np.random.default_rng(seed), CLEAN[name]
     splits = {}
     for split in ("train", "validation"):

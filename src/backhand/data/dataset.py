@@ -1,5 +1,6 @@
 """What a dataset is: named splits of arrays, and a digest that says exactly which arrays."""
 
+import numbers
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -15,6 +16,14 @@ class Split(NamedTuple):
 
     x: Any
     y: Any
+
+
+def check_seed(caller: str, seed: Any) -> None:
+    """Raise unless seed is an integer of at least 0."""
+    if not isinstance(seed, numbers.Integral) or isinstance(seed, bool):
+        raise TypeError(f"{caller}: seed should be an integer, got {seed!r}")
+    if seed < 0:
+        raise ValueError(f"{caller}: seed should be at least 0, got {seed}")
 
 
 @dataclass(frozen=True, eq=False)  # two datasets are the same where their sha256 is

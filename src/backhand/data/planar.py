@@ -11,7 +11,7 @@ are drawn from the set's geometry, given in its docstring, where U(a, b) is unif
 normal noise of standard deviation `noise`, in units of the plane, is added to each coordinate. They come as
 `Dataset`s of 80 % to train and 20 % to validate, stratified: x (points, 2) float32, y (points,) int32.
 
-All raise TypeError or ValueError, naming the argument, where size, noise or classes make no sense, and
+All raise TypeError or ValueError, naming the argument, where size, noise, seed or classes make no sense, and
 ImportError, with what to install, where scikit-learn is missing.
 """
 
@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from backhand.data.dataset import Dataset, Split
+from backhand.data.dataset import Dataset, Split, check_seed
 
 LEAST = 5  # points a class, so that one of them is there to validate
 
@@ -34,7 +34,7 @@ def lesson(size: int = 100, noise: float = 0.2, seed: int = 0) -> Dataset:
     stretched and turned at random. The share is exact, while make_classification's own flip_y draws labels
     anew, by which half of them stay as they were. No classifier is right more often than 1 − noise on average.
     """
-    _check("lesson", size, noise, most_noise=0.5)
+    _check("lesson", size, noise, seed, most_noise=0.5)
     x, y = _sklearn().datasets.make_classification(
         size, n_features=2, n_redundant=0, flip_y=0, random_state=seed
     )
@@ -139,7 +139,7 @@ def _noisy(
     classes: int = 2,
 ) -> Dataset:
     """What all sets but the lesson's share: `draw(rng, y)` gives a point for each label, and noise is added."""
-    _check(name, size, noise, classes=classes)
+    _check(name, size, noise, seed, classes=classes)
     rng = np.random.default_rng(seed)
     y = np.arange(size) % classes
     x = draw(rng, y) + noise * rng.normal(size=(size, 2))
@@ -154,7 +154,8 @@ def _names(classes: int) -> list[str]:
     return [f"class {k}" for k in range(classes)]
 
 
-def _check(name: str, size: Any, noise: Any, most_noise: float = 100.0, classes: Any = 2) -> None:
+def _check(name: str, size: Any, noise: Any, seed: Any, most_noise: float = 100.0, classes: Any = 2) -> None:
+    check_seed(name, seed)
     for argument, value in {"size": size, "classes": classes}.items():
         if not isinstance(value, numbers.Integral) or isinstance(value, bool):
             raise TypeError(f"{name}: {argument} should be an integer, got {value!r}")

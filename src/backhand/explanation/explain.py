@@ -211,21 +211,17 @@ def _kept(residuals: list[Residual], rule: rules.Rule, names: dict[str, str]) ->
 
 
 def _check(net: Any, loss: Any, params: Any, x: Any, y: Any, key: Any) -> None:
-    checks.layers("explain", [net])
+    checks.net("explain", net)
     if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves((params, x, y, key))):
         raise TypeError(
             "explain: params, x, y and key should be arrays with values to show, got a tracer; call explain "
             "outside jax.jit, jax.grad and jax.vmap"
         )
-    if not isinstance(loss, Loss):
-        raise TypeError(f"explain: loss should be a Loss such as softmax_cross_entropy, got {loss!r}")
+    checks.loss("explain", loss)
     checks.examples("x", x, "explain")
     checks.array("y", y, "explain")
     checks.batch("explain", x, y)
     if key is not None:
         checks.key("explain", key)
-    try:
-        prediction = net.apply(params, x)
-    except (AttributeError, IndexError, TypeError, ValueError) as error:
-        raise ValueError(f"explain: x of shape {x.shape} does not suit the params: {error}") from error
-    loss.check(prediction, y)
+    checks.params("explain", net, params, "x", x)
+    checks.target("explain", "y", loss, net.apply(params, x), y)
