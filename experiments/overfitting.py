@@ -107,7 +107,7 @@ def run(config: Config, run: runs.Run) -> None:
         for part, (depth, width) in enumerate(nets):
             name = perceptron_name(1, (width,) * depth, 1)
             progress.begin(part, name)
-            params[name], trained, history, fit = train(config, samples, depth, width, progress)
+            params[name], trained, history, fit = train(config, run, samples, depth, width, progress)
             histories |= history
             fits |= fit
             run.save_params(params)
@@ -147,9 +147,10 @@ def draw(config: Config) -> data.Dataset:
 
 
 def train(
-    config: Config, samples: data.Dataset, depth: int, width: int, progress: Progress
+    config: Config, run: runs.Run, samples: data.Dataset, depth: int, width: int, progress: Progress
 ) -> tuple[Any, list[Cell], dict[str, np.ndarray], dict[str, np.ndarray]]:
     """Train one net on all sizes and samples; return its params, and cells, histories and fits, a size each."""
+    name = perceptron_name(1, (width,) * depth, 1)
     net, loss = perceptron((width,) * depth, 1, config.activation), bh.squared_error
     optimizer = OPTIMIZERS[config.optimizer](config.learning_rate)
     largest, count = max(config.sizes), len(config.sizes)
@@ -181,8 +182,8 @@ def train(
         batch_size=config.batch_size,
         progress=progress,
         on_chunk=on_chunk,
+        receipt=run.trained(name),
     )
-    name = perceptron_name(1, (width,) * depth, 1)
     parameters = sum(leaf[0].size for leaf in jax.tree.leaves(states.params))
     cells: list[Cell] = []
     histories: dict[str, np.ndarray] = {}

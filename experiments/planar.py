@@ -202,6 +202,7 @@ def train(
             progress=progress,
             on_chunk=on_chunk,
             chunks=config.epochs,  # one epoch each
+            receipt=run.trained(name),
         )
     finally:
         done, states, scores = latest

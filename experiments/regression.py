@@ -175,7 +175,7 @@ def fit_curves(
         for split in ("train", "validation")
     }
     seeds = [config.seed + i for i in range(config.seeds)] * form[0]
-    params, apply, history = train(config, name, seeds, flat)
+    params, apply, history = train(config, run, name, seeds, flat)
     fits = {
         f"{name}.validation": apply(params, flat["validation"][0]),
         f"{name}.grid": apply(params, np.stack([arrays["grid.x"]] * len(seeds))),
@@ -206,7 +206,7 @@ def fit_curves(
 
 
 def train(
-    config: Config, name: Loss, seeds: Sequence[int], splits: dict[str, Any]
+    config: Config, run: runs.Run, name: Loss, seeds: Sequence[int], splits: dict[str, Any]
 ) -> tuple[Any, Callable[[Any, Any], np.ndarray], SeedHistory]:
     """Train a net a seed by hand-written backprop; return their params, how to apply them all, and the history."""
     net, loss = perceptron(config.hidden, 1, config.activation), the_loss(config, name)
@@ -226,6 +226,7 @@ def train(
         batch_size=config.batch_size,
         metrics=[bh.r2, bh.mean_absolute_error],
         progress=Progress(config.epochs, label(config, name)),
+        receipt=run.trained(name),
     )
     return states.params, lambda params, x: np.asarray(jax.vmap(net.apply)(params, jnp.asarray(x))), history
 
@@ -481,7 +482,7 @@ def fit_folds(
     few = tests.sum(1).min()  # for the learning curves, which want as many of each fold
     some = np.stack([np.flatnonzero(test)[:few] for test in tests])
     splits = {"train": (x[rows, trains], y[rows, trains]), "test": (x[rows, some], y[rows, some])}
-    params, apply, history = train(config, name, [config.seed + i for i in range(len(trains))], splits)
+    params, apply, history = train(config, run, name, [config.seed + i for i in range(len(trains))], splits)
     for epoch in range(config.epochs):
         scores = {f"{split}_r2": scored["r2"][epoch] for split, scored in history.items()}
         run.log(loss=name, epoch=epoch + 1, **scores)

@@ -93,6 +93,13 @@ def test_a_damaged_checkpoint_is_never_read_as_if_it_were_whole(tmp_path, kind):
     assert found >= 3
 
 
+def test_an_old_one_that_is_half_removed_is_not_worth_a_word(tmp_path):
+    written(tmp_path)
+    shutil.rmtree(tmp_path / "2" / "default")
+    assert Checkpoints(tmp_path, {"seed": 3}).restore().step == 3
+    assert on_disk(tmp_path) == [3]
+
+
 def test_a_half_written_one_is_named_and_left_out(tmp_path):
     written(tmp_path)
     (tmp_path / "4.orbax-checkpoint-tmp-0").mkdir()

@@ -23,6 +23,7 @@ from backhand import (
     squared_error,
     tanh,
 )
+from backhand.nonfinite import NonFiniteError
 from backhand.progress import Progress
 from tests.trees import same_bits
 
@@ -107,17 +108,15 @@ def test_early_stopping_returns_the_best():
     assert evaluate(NET, LOSS, state.params, *VALIDATION)["loss"] == min(history["val_loss"])
 
 
-def test_early_stopping_is_not_held_by_nan(monkeypatch):
-    losses = iter([math.nan, 0.5, 0.4, 0.3, 0.35, 0.36, 0.37])
+def test_a_score_that_is_not_finite_stops_it(monkeypatch):
     real = fit_module.score
 
     def score(*args):
-        return real(*args) | ({"loss": next(losses)} if len(args[3]) == 20 else {})  # of the validation set
+        return real(*args) | ({"loss": math.nan} if len(args[3]) == 20 else {})  # of the validation set
 
     monkeypatch.setattr(fit_module, "score", score)
-    state, history = run(epochs=7, patience=2)
-    assert history["val_loss"][1:] == [0.5, 0.4, 0.3, 0.35, 0.36]
-    assert state.step == 4 * 5  # of the fourth epoch
+    with pytest.raises(NonFiniteError, match="after epoch 1, scored on all of validation"):
+        run(epochs=7)
 
 
 def test_on_epoch_sees_each_epoch():
@@ -177,7 +176,9 @@ def poisoned(value):
             ValueError,
             "made with one optimizer",
         ),
-        bad("step", 3, TypeError, "step should be a function, got 3"),
+        bad(
+            "step", 3, TypeError, r"step should be a function such as make_step\(gradient, optimizer\), got 3"
+        ),
         bad("on_epoch", 3, TypeError, "on_epoch should be a function, got 3"),
         bad("metrics", accuracy, TypeError, r"a list of named functions such as \[accuracy\]"),
         bad(
@@ -220,14 +221,17 @@ def poisoned(value):
             "train",
             (X[:, :1], Y),
             ValueError,
-            r"train x of shape \(100, 1\) does not suit the state's params",
+            r"train x of shape \(100, 1\) does not suit the params",
         ),
         bad("train", (X.tolist(), Y), TypeError, "train x should be an array, got list"),
         bad("validation", (X[:, :1], Y), ValueError, r"rows like train x's \(2,\), got \(1,\)"),
         bad("validation", (X, Y + 5), ValueError, "labels from 0 to 1"),
         bad("validation", (X * np.nan, Y), ValueError, "validation x should be finite"),
         bad(
-            "net", serial(linear(8), tanh), ValueError, "train x of shape .* does not suit the state's params"
+            "net",
+            serial(linear(8), tanh),
+            ValueError,
+            r"params should be those of the net, but 2.w is \(8, 2\)",
         ),
         bad(
             "loss",

@@ -65,24 +65,31 @@ class Checkpoints:
         Damaged and half-written ones are put out of the way, with a warning that names them. Raises ValueError that
         says what differs where the newest is one of another config.
         """
-        newest = None
         for folder in sorted(self.folder.glob(f"*{HALF_WRITTEN}*")):
             warnings.warn(f"checkpoint {folder} is half-written: it is left out", stacklevel=2)
+        newest, damaged = None, {}
         folders = [folder for folder in self.folder.glob("*") if folder.name.isdecimal()]
-        for folder in sorted(folders, key=lambda folder: int(folder.name)):
+        for folder in sorted(folders, key=lambda folder: int(folder.name), reverse=True):
             try:
                 arrays, said = read(folder)
             except Exception as error:  # whatever Orbax, or what it stands on, makes of damage
-                aside = folder.rename(folder.with_name(f"damaged-{folder.name}-{time.time_ns()}"))
-                reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-                warnings.warn(
-                    f"checkpoint {folder} is damaged ({reason}): it is left out, and now called {aside.name}",
-                    stacklevel=2,
-                )
+                damaged[folder] = str(error).splitlines()[0] if str(error) else type(error).__name__
                 continue
             if said["score"] is not None:
                 self._scores[int(folder.name)] = said["score"]
-            newest = Saved(int(folder.name), arrays, said["memory"], said["beside"]), said["config"]
+            newest = newest or (
+                Saved(int(folder.name), arrays, said["memory"], said["beside"]),
+                said["config"],
+            )
+        for folder, reason in damaged.items():
+            if newest is not None and int(folder.name) < newest[0].step:  # killed as it removed it
+                shutil.rmtree(folder)
+                continue
+            aside = folder.rename(folder.with_name(f"damaged-{folder.name}-{time.time_ns()}"))
+            warnings.warn(
+                f"checkpoint {folder} is damaged ({reason}): it is left out, and now called {aside.name}",
+                stacklevel=2,
+            )
         if newest is None:
             return None
         saved, config = newest

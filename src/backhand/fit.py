@@ -11,9 +11,11 @@ from backhand.checkpoints import Checkpoints
 from backhand.layer import Layer
 from backhand.loop import Loop
 from backhand.losses import Loss
+from backhand.nonfinite import NonFiniteError, first_nonfinite
 from backhand.progress import Progress
-from backhand.training import Metric, Step, TrainState, score
+from backhand.training import Metric, Step, TrainState, check_state, check_step, score
 
+SPLITS = {"": "train", "val_": "validation"}  # by the prefix of its scores
 History: TypeAlias = dict[str, list[float]]
 
 
@@ -63,8 +65,7 @@ def fit(
     NaN or infinite; OSError where a checkpoint can't be written.
     """
     _check(state, step, train, net, loss, epochs, batch_size, validation, metrics, patience, on_epoch)
-    splits = {"": train} if validation is None else {"": train, "val_": validation}
-    splits = jax.device_put(splits)
+    splits = jax.device_put({"": train} if validation is None else {"": train, "val_": validation})
     progress = progress or Progress(epochs)
     loop = Loop(state, step, splits[""], net=net, loss=loss, batch_size=batch_size, checkpoints=checkpoints)
     history: History = loop.memory.setdefault("history", {})
@@ -78,12 +79,16 @@ def fit(
                     for prefix, (x, y) in splits.items()
                     for name, value in score(net, loss, loop.state.params, x, y, metrics).items()
                 }
+                for name, (x, y) in splits.items():
+                    if not math.isfinite(scores[f"{name}loss"]):
+                        where = first_nonfinite(net, loss, loop.state.params, x, y, loop.state.key)
+                        raise NonFiniteError(epoch=loop.epochs, split=SPLITS[name], where=where)
                 for name, value in scores.items():
                     history.setdefault(name, []).append(value)
                 progress.show(loop.epochs, scores)
                 if on_epoch is not None:
                     on_epoch(loop.state, {"epoch": loop.epochs, **scores})
-                if patience is not None and scores["val_loss"] < best["loss"]:  # never of NaN
+                if patience is not None and scores["val_loss"] < best["loss"]:
                     loop.kept["best"] = loop.state
                     best |= {"epoch": loop.epochs, "loss": scores["val_loss"]}
                 loop.pause(scores.get("val_loss", scores["loss"]))
@@ -105,30 +110,20 @@ def _check(
     patience: Any,
     on_epoch: Any,
 ) -> None:
-    if not isinstance(state, TrainState):
-        raise TypeError(f"fit: state should be a TrainState, from init_state, got {type(state).__name__}")
-    checks.layers("fit", [net])
-    if not isinstance(loss, Loss):
-        raise TypeError(f"fit: loss should be a Loss such as softmax_cross_entropy, got {loss!r}")
-    for name, function in {"step": step, "on_epoch": on_epoch}.items():
-        if not callable(function) and not (name == "on_epoch" and function is None):
-            raise TypeError(f"fit: {name} should be a function, got {function!r}")
+    check_state("fit", state)
+    checks.net("fit", net)
+    checks.loss("fit", loss)
+    if on_epoch is not None:
+        checks.function("fit", "on_epoch", on_epoch)
     checks.positive_integer("fit", "epochs", epochs)
     checks.positive_integer("fit", "batch_size", batch_size)
     if patience is not None:
         checks.positive_integer("fit", "patience", patience)
         if validation is None:
-            raise ValueError("fit: patience watches the validation loss, and there is no validation set")
-    if not isinstance(metrics, list | tuple) or not all(hasattr(metric, "__name__") for metric in metrics):
-        raise TypeError(
-            f"fit: metrics should be a list of named functions such as [accuracy], got {metrics!r}"
-        )
-    names = ["loss", *(metric.__name__ for metric in metrics)]
-    if len(set(names)) < len(names):
-        raise ValueError(
-            f"fit: metrics should have names of their own, other than loss, got {', '.join(names[1:])}"
-        )
-
+            raise ValueError(
+                f"fit: patience, {patience}, watches the validation loss, and there is no validation set"
+            )
+    checks.metrics("fit", metrics)
     for name, split in {"train": train, "validation": validation}.items():
         if split is None and name == "validation":
             continue
@@ -142,24 +137,15 @@ def _check(
             raise ValueError(
                 f"fit: validation x should have rows like train x's {train[0].shape[1:]}, got {x.shape[1:]}"
             )
-        try:
-            prediction = jax.eval_shape(net.apply, state.params, jax.ShapeDtypeStruct(x.shape, x.dtype))
-        except (TypeError, ValueError) as error:
-            raise ValueError(
-                f"fit: {name} x of shape {x.shape} does not suit the state's params: {error}"
-            ) from error
-        loss.check(prediction, y)  # all the targets
-        loss.check(net.apply(state.params, x[:batch_size]), y[:batch_size])  # some predictions
+        checks.params("fit", net, state.params, f"{name} x", x)
+        prediction = jax.eval_shape(net.apply, state.params, jax.ShapeDtypeStruct(x.shape, x.dtype))
+        checks.target("fit", f"{name} y", loss, prediction, y)  # all the targets
+        some = net.apply(state.params, x[:batch_size])
+        checks.target("fit", f"{name} y", loss, some, y[:batch_size])  # some predictions
         for metric in metrics:
             if (shape := jax.eval_shape(metric, prediction, y).shape) != ():
                 raise ValueError(f"fit: metric {metric.__name__} should give one number, got shape {shape}")
 
     x, y = train
     checks.batches("fit", len(x), batch_size)
-    try:
-        after, _ = jax.eval_shape(step, state, x[:batch_size], y[:batch_size])
-    except (AttributeError, TypeError, ValueError) as error:
-        raise ValueError(
-            f"fit: step can't be taken from this state; were both made with one optimizer? {error}"
-        ) from error
-    checks.same_tree("fit", "the state after a step", after, state)
+    check_step("fit", step, state, x[:batch_size], y[:batch_size])

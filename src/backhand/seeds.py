@@ -14,7 +14,9 @@ import numpy as np
 import optax
 
 from backhand import checks
+from backhand.digest import fingerprint
 from backhand.layer import Layer
+from backhand.loop import ending
 from backhand.losses import Loss
 from backhand.nonfinite import NonFiniteError, first_nonfinite
 from backhand.progress import Progress
@@ -60,6 +62,7 @@ def fit_seeds(
     progress: Progress | None = None,
     on_chunk: Callable[[int, TrainState, SeedHistory], None] | None = None,
     chunks: int = 50,
+    receipt: dict[str, Any] | None = None,
 ) -> tuple[TrainState, SeedHistory]:
     """Train all seeds for a number of epochs; return their last states and their history.
 
@@ -75,6 +78,7 @@ def fit_seeds(
       on_chunk: called with the number of epochs done (0 at first), the states then, and the history since the
         last call (at first {}), about `chunks` times: what an interruption should not lose is saved here.
       chunks: in about how many pieces to train; between them there is progress, and Ctrl-C is heard.
+      receipt: where to say by which program the seeds were trained, and to which end, as digests by name.
 
     Returns:
       The states, and `history[split][metric]` of shape (epochs, seeds), "loss" among the metrics. All
@@ -104,6 +108,7 @@ def fit_seeds(
 
     splits = jax.device_put({name: tuple(split) for name, split in splits.items()})
     size = -(-epochs // chunks)
+    program = advance.lower(states, splits, size).compile().as_text() or "" if receipt is not None else ""
     pieces: list[Any] = []
     progress = progress or Progress(epochs)
     try:
@@ -132,6 +137,8 @@ def fit_seeds(
                 on_chunk(done, states, pieces[-1])
     finally:
         progress.clear()
+    if receipt is not None:
+        receipt |= ending(states, fingerprint(program))
     return states, jax.tree.map(lambda *parts: np.concatenate(parts), *pieces)
 
 

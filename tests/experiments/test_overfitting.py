@@ -199,10 +199,10 @@ def test_words_for_the_sum():
 def test_interrupted_it_reports_on_the_cells_that_are_done(tmp_path, monkeypatch, capsys):
     train = overfitting.train
 
-    def interrupted(config, samples, depth, width, progress):
+    def interrupted(config, run, samples, depth, width, progress):
         if width == 3:
             raise KeyboardInterrupt
-        return train(config, samples, depth, width, progress)
+        return train(config, run, samples, depth, width, progress)
 
     monkeypatch.setattr(overfitting, "train", interrupted)
     config = small(tmp_path)

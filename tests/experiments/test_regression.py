@@ -133,10 +133,10 @@ def test_interrupted_it_reports_on_what_is_done(tmp_path, monkeypatch, capsys):
     """Of a surface, from one seed: its report, too, is whole."""
     train = regression.train
 
-    def interrupted(config, name, seeds, splits):
+    def interrupted(config, run, name, seeds, splits):
         if name == "absolute":
             raise KeyboardInterrupt
-        return train(config, name, seeds, splits)
+        return train(config, run, name, seeds, splits)
 
     monkeypatch.setattr(regression, "train", interrupted)
     losses = ("huber", "absolute")
