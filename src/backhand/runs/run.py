@@ -18,6 +18,7 @@ import json
 import os
 import shlex
 import shutil
+import sys
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -272,10 +273,11 @@ class Run:
 
     @contextmanager
     def _writing(self, name: str) -> Iterator[Path]:
-        path = self._path(name)
+        path, before = self._path(name), sys.exception()
         try:
             yield path
         except OSError as error:
+            error.__context__ = before  # closing the file tries in vain again, which says nothing more
             raise FolderError(f"{path} can't be written: {reason(error)}") from error
 
 
