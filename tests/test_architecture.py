@@ -129,6 +129,33 @@ def test_public_names():
     )
 
 
+PROGRAMS = [*MODULES.values(), *sorted((SOURCE.parents[1] / "experiments").glob("*.py"))]
+RUNS_WHAT_IT_READS = {
+    "pickle",
+    "marshal",
+    "shelve",
+    "dill",
+    "cloudpickle",
+    "joblib",
+    "torch",
+    "runpy",
+    "code",
+}
+
+
+@pytest.mark.parametrize("path", PROGRAMS, ids=lambda path: path.stem)
+def test_nothing_that_is_read_is_run(path):
+    assert not {name.split(".")[0] for name in imports(path)} & RUNS_WHAT_IT_READS
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if not isinstance(node, ast.Call):
+            continue
+        called = ast.unparse(node.func)
+        assert called not in {"eval", "exec", "compile", "__import__"}, f"line {node.lineno}"
+        if called in {"np.load", "numpy.load", "jnp.load"}:
+            said = {keyword.arg: ast.unparse(keyword.value) for keyword in node.keywords}
+            assert said.get("allow_pickle") == "False", f"line {node.lineno}"
+
+
 def test_a_layer_file_fits_the_eye():
     for name, path in MODULES.items():
         if name.startswith("layers."):

@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -87,6 +88,25 @@ def test_a_file_that_may_grow_no_more(tmp_path):
     assert set(lines) == {'{"loss": 0.123456}\n'}
     assert len(lines) == 5000 // len(lines[0])
     assert json.loads((folder / "receipt.json").read_text())["outcome"] == "failed"
+
+
+@pytest.mark.parametrize("size", [1, 3000, 100_000])
+def test_however_much_has_no_room(tmp_path, monkeypatch, capsys, size):
+    """The rest of a file may fail to be written once, or again as it is closed."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def body(run):
+        run.write("a", "before")
+        resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, limits[1]))
+        try:
+            run.write("a", "a" * (50_000 + size))
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+    status, said, folder = ended(tmp_path, monkeypatch, capsys, body)
+    assert (status, said.count("\n")) == (1, 1)
+    assert f"{folder}/a can't be written: file too large" in said
+    assert (folder / "a").read_text() == "before"
 
 
 @pytest.mark.parametrize(

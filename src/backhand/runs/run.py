@@ -19,6 +19,7 @@ import json
 import os
 import shlex
 import shutil
+import sys
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -298,10 +299,11 @@ class Run:
     @contextmanager
     def writing(self, name: str) -> Iterator[Path]:
         """While a file or folder of this name is written: OSError becomes FolderError, which names it."""
-        path = self.path(name)
+        path, before = self.path(name), sys.exception()
         try:
             yield path
         except OSError as error:
+            error.__context__ = before  # closing the file tries in vain again, which says nothing more
             raise FolderError(f"{path} can't be written: {reason(error)}") from error
 
 
