@@ -6,7 +6,7 @@ program takes them, from any step to any other.
 """
 
 import time
-from contextlib import suppress
+from contextlib import ExitStack
 from functools import partial
 from types import TracebackType
 from typing import Any, NoReturn
@@ -66,29 +66,26 @@ class Loop:
         self.values = jnp.zeros(self.batches, value.dtype)  # the loss of each batch of this epoch
         self._size, self._compiled = 1, False
         self._score: float | None = None
-        self._signals = Deferred()
+        self._signals, self._entered = Deferred(), ExitStack()
         if checkpoints is not None:
             self._restore(checkpoints)
 
     def __enter__(self) -> "Loop":
         if self.checkpoints is not None:
-            self._signals.__enter__()
-            self._save()
+            with ExitStack() as stack:
+                stack.enter_context(self._signals)
+                stack.callback(self.checkpoints.close)
+                self._save()
+                self._entered = stack.pop_all()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if self.checkpoints is None:
-            return
-        try:
-            if error is None:
+        with self._entered:
+            if error is None and self.checkpoints is not None:
                 self._save(wait=True)
                 self.checkpoints.done(ending(self.state, "+".join(self.programs)))
-            with suppress(*[] if error is None else [OSError]):  # of what went wrong, the first is told
-                self.checkpoints.close()
-        finally:
-            self._signals.__exit__(kind, error, traceback)
 
     def epoch(self) -> np.ndarray:
         """Take the steps that this epoch lacks; return the loss of each of its batches (batches,) before its step.

@@ -17,14 +17,20 @@ class TrainingCheckpoints(Checkpoints):
 
     def __init__(self, run: "Run", name: str) -> None:
         config = {"training": name, "data_sha256": run.receipt.get("data_sha256"), **run.receipt["config"]}
-        super().__init__(run.path(f"checkpoints/{name}"), config)
+        self.place = f"checkpoints/{name}"
+        super().__init__(run.path(self.place), config)
         self.run, self.begun = run, len(run.lines)
         self.receipt = run.trained(name)
 
     def save(self, *args: Any, **options: Any) -> None:
         """Write one; FolderError where the run's folder can't take it."""
-        with self.run.writing(self.folder.relative_to(self.run.folder.absolute()).as_posix()):
+        with self.run.writing(self.place):
             super().save(*args, **options)
+
+    def close(self) -> None:
+        """Wait for what is being written; FolderError where the run's folder can't take it."""
+        with self.run.writing(self.place):
+            super().close()
 
     def done(self, receipt: Mapping[str, Any]) -> None:
         """Say how the training ended; of its checkpoints the last is enough from here on."""
