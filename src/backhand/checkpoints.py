@@ -6,11 +6,13 @@ is in one is a file as `files` writes it, by whose digest any damage is found.
 
 import errno
 import json
+import logging
 import os
 import shutil
 import time
 import warnings
 from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -202,10 +204,13 @@ def read(folder: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     return files.decode(np.asarray(content).tobytes(), str(folder))
 
 
+@cache
 def _orbax() -> Any:
     """Orbax, which is imported when first needed: it takes a moment, and training without checkpoints needs none."""
     import orbax.checkpoint
 
+    # On a full disk each of its threads logs a traceback, of what comes as an exception anyway.
+    logging.getLogger("absl").addFilter(lambda record: "orbax" not in record.pathname)
     return orbax.checkpoint
 
 
