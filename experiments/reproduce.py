@@ -1,8 +1,9 @@
 """Does a run come out again? Run it anew from its receipt, and hold the two against each other.
 
-`make reproduce RUN=runs/lab/…` leaves nothing behind and says one of: bitwise identical; same within t, and what
-explains that it is not the same; different; cannot be compared. `make reproduce-all` does so for a short run of every
-experiment.
+`make reproduce RUN=runs/lab/…` leaves nothing behind and says one of: bitwise identical (status 0); different (1);
+cannot be compared (2), as where data are not there or the run did not finish; same within t (3), and what explains
+that it is not the same: where nothing does, it is different. `make reproduce-all` does so for a short run of every
+experiment; its status is that of the worst.
 
 The t of an array is √ε of its dtype, of its largest magnitude: half the digits that the dtype carries, 3.5e-4 in
 float32. Sums taken in another order change the last digit; a training carries that on, and where it converges
@@ -25,6 +26,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
+import numpy as np
 import tyro
 
 from backhand import files, runs
@@ -42,7 +44,7 @@ NAMES = tuple(sorted({path.stem for path in EXPERIMENTS.glob("*.py")} - {"lesson
 IDENTICAL, DIFFERENT, INCOMPARABLE, WITHIN = range(4)
 WORDS = ("bitwise identical", "different", "cannot be compared", "same within t")
 
-# One short run of every experiment, some seconds long. The lesson is what it is.
+# A short run of every experiment: some seconds, but for the lesson, verify and mutants, which have little to leave out.
 SHORT = {
     "lab": "--hidden 16 8 --epochs 3",
     "planar": "--hidden 8 --epochs 5 --seeds 2 --size 60",
@@ -53,7 +55,7 @@ SHORT = {
     "mnist": "--dataset digits --hidden 8 --activations tanh relu --seeds 2 --epochs 2",
     "lecun": "--rows linear --seeds 1 --epochs 1 --score validation",
     "verify": "",
-    "mutants": "--every 40",
+    "mutants": "--every 1000",
     "bench": "--hidden 16 8 --examples 1000 --rounds 2",
     "costs": "--batch 16 --rounds 2",
     "notebook": "",
@@ -62,7 +64,7 @@ SHORT = {
 
 @dataclass(frozen=True)
 class Config:
-    """What to run again. The status is 0: identical, 1: different, 2: cannot be compared, 3: same within t."""
+    """What to run again."""
 
     run: Path | None = None
     """The folder of a run, such as runs/lab/20260704-120000."""
@@ -98,6 +100,8 @@ def verdict(original: Path, again: Path) -> Verdict:
     conditions = differing(found.environment)
     if "experiment" in found.config:
         return Verdict(INCOMPARABLE, differing({"experiment": found.config["experiment"]}))
+    if fields := set(read_json(original / "config.json")) ^ set(read_json(again / "config.json")):
+        return Verdict(INCOMPARABLE, (f"not both know these settings: {', '.join(sorted(fields))}",))
     data = {name: both for name, both in found.digests.items() if name.startswith("data_sha256")}
     if data:
         return Verdict(INCOMPARABLE, differing(data))
@@ -105,7 +109,7 @@ def verdict(original: Path, again: Path) -> Verdict:
         return Verdict(IDENTICAL, conditions)
     metrics = {f"metrics.{name}": apart for name, apart in found.metrics.items()}
     measured = {**found.arrays, **metrics, **found.results}
-    beyond = {name: apart for name, apart in measured.items() if excess(name, apart, found) > 1}
+    beyond = {name: apart for name, apart in measured.items() if excess(apart) > 1}
     steps = {name: both for name, both in found.digests.items() if name.endswith(".step")}
     reasons = [*differing({**found.config, **steps}), *found.missing, *distances(beyond)]
     if not measured and not reasons:  # an optimizer's state, which no file holds
@@ -117,16 +121,17 @@ def verdict(original: Path, again: Path) -> Verdict:
     return Verdict(WITHIN, (*distances(found.arrays or measured)[:1], *conditions))
 
 
-def excess(name: str, apart: Apart, found: runs.Difference) -> float:
-    """How many t apart an array or a number is."""
-    if name in found.arrays:
-        dtype = jnp.dtype(apart.dtype)
-        return apart.relative / half_the_digits(dtype) if jnp.issubdtype(dtype, jnp.floating) else math.inf
-    return min(apart.absolute, apart.relative) / half_the_digits(jnp.dtype("float32"))
+def excess(apart: Apart) -> float:
+    """How many t apart; of JSON's numbers, in units of their size, or of 1."""
+    size = min(apart[:2]) if apart.dtype == "number" else apart.relative
+    return size / tolerance(apart) if tolerance(apart) else math.inf
 
 
-def half_the_digits(dtype: Any) -> float:
-    """√ε."""
+def tolerance(apart: Apart) -> float:
+    """t: √ε of the dtype, and 0 where there is no rounding."""
+    dtype = "float32" if apart.dtype == "number" else apart.dtype
+    if dtype == "words" or not jnp.issubdtype(jnp.dtype(dtype), jnp.floating):
+        return 0.0
     return math.sqrt(jnp.finfo(dtype).eps)
 
 
@@ -137,9 +142,11 @@ def differing(values: Mapping[str, tuple[Any, Any]]) -> tuple[str, ...]:
 
 def distances(measured: Mapping[str, Apart]) -> list[str]:
     """How far what is apart is apart, the furthest first, in words."""
-    furthest = sorted(measured, key=lambda name: -measured[name].relative)
+    furthest = sorted(measured, key=lambda name: -excess(measured[name]))
     rest = [f"and {len(furthest) - 5} more"] if len(furthest) > 5 else []
-    return [f"{name}: {far(measured[name])}" for name in furthest[:5]] + rest
+    return [
+        f"{name}: {far(measured[name])}; t is {tolerance(measured[name]):.1e}" for name in furthest[:5]
+    ] + rest
 
 
 def whole(folder: Path) -> None:
@@ -154,21 +161,14 @@ def whole(folder: Path) -> None:
         raise IncomparableError(f"the run did not finish: its outcome is {shown(outcome)}")
     if not same(receipt.get("config"), config) or not same(receipt.get("seed"), config.get("seed")):
         raise IncomparableError("the run's files are not those of its receipt: config.json says otherwise")
-    params, metrics = folder / "params.safetensors", folder / "metrics.jsonl"
-    if params.is_file() != ("params_sha256" in receipt):
-        raise IncomparableError("of params.safetensors and its digest in receipt.json one is missing")
-    if params.is_file():
-        arrays, stored = files.read(params)
-        if receipt["params_sha256"] != sha256(arrays) or not same(stored, config):
-            raise IncomparableError(
-                "the run's files are not those of its receipt: params.safetensors is another"
-            )
+    if (kept := params_sha256(folder)) is None and "params_sha256" in receipt:
+        raise IncomparableError("the run's files are not those of its receipt: its parameters are gone")
+    if kept != receipt.get("params_sha256"):
+        raise IncomparableError("the run's files are not those of its receipt: its parameters are others")
+    metrics = folder / "metrics.jsonl"
     # Runs of old have no digest of it.
-    said = receipt.get(
-        "metrics_sha256",
-        kept := hashlib.sha256(metrics.read_bytes()).hexdigest() if metrics.is_file() else None,
-    )
-    if said != kept:
+    lines = hashlib.sha256(metrics.read_bytes()).hexdigest() if metrics.is_file() else None
+    if receipt.get("metrics_sha256", lines) != lines:
         raise IncomparableError("the run's files are not those of its receipt: metrics.jsonl is another")
     files_left = {path.name for path in folder.rglob("*") if path.suffix in RESULTS} - {
         "config.json",
@@ -176,6 +176,17 @@ def whole(folder: Path) -> None:
     }
     if not files_left:
         raise IncomparableError(f"{folder} holds no results that could be compared")
+
+
+def params_sha256(folder: Path) -> str | None:
+    """The digest of a run's parameters: of params.safetensors, or of the digests of nets that it keeps one by one."""
+    if (folder / "params.safetensors").is_file():
+        return sha256(files.read(folder / "params.safetensors")[0])
+    nets = [path for path in folder.glob("nets/*.safetensors") if not path.stem.endswith("-said")]
+    digests = {path.stem: bytes.fromhex(sha256(files.read(path)[0])) for path in nets}
+    return (
+        sha256({stem: np.frombuffer(digest, np.uint8) for stem, digest in digests.items()}) if nets else None
+    )
 
 
 def same(a: Any, b: Any) -> bool:

@@ -1,7 +1,8 @@
 import hashlib
 import json
+import os
+import re
 import shutil
-import subprocess
 import sys
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -11,7 +12,8 @@ import numpy as np
 import pytest
 import tyro
 
-from backhand import Linear, runs
+from backhand import Linear, files, runs
+from backhand.digest import sha256
 from experiments import (
     bench,
     costs,
@@ -81,7 +83,7 @@ CONTRADICTED = {
     "config": "the run's files are not those of its receipt: config.json",
     "outcome": "the run did not finish",
     "data_sha256": "data_sha256 was",
-    "params_sha256": "the run's files are not those of its receipt: params.safetensors",
+    "params_sha256": "the run's files are not those of its receipt: its parameters are others",
     "metrics_sha256": "the run's files are not those of its receipt: metrics.jsonl",
 }
 
@@ -134,6 +136,13 @@ def test_fields_that_a_receipt_needs(original, rerun, field):
     assert reproduce.verdict(original, rerun).status == INCOMPARABLE
 
 
+def test_settings_that_one_version_lacks(original, rerun):
+    old = {"learning_rate": 0.1, "seed": 3}
+    edit(original / "receipt.json", lambda receipt: receipt | {"config": old})
+    edit(original / "config.json", lambda _: old)
+    assert reproduce.verdict(original, rerun) == (INCOMPARABLE, ("not both know these settings: hidden",))
+
+
 def test_a_receipt_of_old_is_enough(original, rerun):
     edit(
         original / "receipt.json",
@@ -146,7 +155,7 @@ def test_a_receipt_of_old_is_enough(original, rerun):
     ("name", "reason"),
     [
         ("receipt.json", "no receipt.json"),
-        ("params.safetensors", "one is missing"),
+        ("params.safetensors", "its parameters are gone"),
         ("metrics.jsonl", "metrics.jsonl is another"),
         ("config.json", "config.json"),
     ],
@@ -160,11 +169,12 @@ def test_a_file_that_is_gone(original, rerun, name, reason):
 
 def test_files_that_are_another_runs(original, rerun, tmp_path):
     other = carry_out(tmp_path / "other", W + 1, 0.5)
-    for name in ("params.safetensors", "metrics.jsonl"):
+    said = {"params.safetensors": "its parameters are others", "metrics.jsonl": "metrics.jsonl is another"}
+    for name, words in said.items():
         content = (original / name).read_bytes()
         shutil.copy(other / name, original / name)
         found = reproduce.verdict(original, rerun)
-        assert found == (INCOMPARABLE, (f"the run's files are not those of its receipt: {name} is another",))
+        assert found == (INCOMPARABLE, (f"the run's files are not those of its receipt: {words}",))
         (original / name).write_bytes(content)
 
 
@@ -282,38 +292,81 @@ def test_data_lies_where_one_says(original, tmp_path):
     assert not any(word.startswith("--data-dir") for word in reproduce.command(original, tmp_path)[0])
 
 
-def script(*words):
-    return subprocess.run(
-        [sys.executable, str(reproduce.EXPERIMENTS / "reproduce.py"), *map(str, words)],
-        capture_output=True,
-        text=True,
-    )
+TOY = """
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from backhand import runs
+
+@dataclass(frozen=True)
+class Config:
+    scale: float = 1.0
+    seed: int = 0
+    out: Path = Path("runs/toy")
+
+def run(config, run):
+    run.save_params({"w": config.scale * np.random.default_rng(config.seed).random(3)})
+
+runs.main(Config, run, "a toy")
+"""
 
 
-def test_a_run_made_and_reproduced(tmp_path):
-    """For good, in processes of their own; then from a folder whose settings are no experiment's."""
-    made = reproduce.carried_out(
-        [sys.executable, str(reproduce.EXPERIMENTS / "explain.py"), "--seed", "4"], tmp_path, tmp_path / "out"
-    )
-    ended = script("--run", made)
-    assert (ended.returncode, ended.stdout) == (IDENTICAL, "bitwise identical\n")
-    config = json.loads((made / "config.json").read_text()) | {"wings": 2}
-    kept = json.loads((made / "receipt.json").read_text()) | {"config": config}
-    del kept["params_sha256"]
-    (made / "params.safetensors").unlink()
-    (made / "config.json").write_text(json.dumps(config))
-    (made / "receipt.json").write_text(json.dumps(kept))
-    found = reproduce.reproduce(made, None)
-    assert found.status == INCOMPARABLE
-    assert "--wings" in str(found)
+def ended(monkeypatch, capsys, *words):
+    """The status and what was printed."""
+    monkeypatch.setattr(sys, "argv", ["reproduce.py", *map(str, words)])
+    with pytest.raises(SystemExit) as left:
+        reproduce.main()
+    return left.value.code, capsys.readouterr()
+
+
+def test_runs_made_and_reproduced(tmp_path, monkeypatch, capsys):
+    """In processes of their own, by words from their folders."""
+    (tmp_path / "toy.py").write_text(TOY)
+    monkeypatch.setattr(reproduce, "EXPERIMENTS", tmp_path)
+    monkeypatch.setattr(reproduce, "NAMES", ("toy",))
+    monkeypatch.setattr(reproduce, "SHORT", {"toy": "--seed 4 --scale 2"})
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
+    status, said = ended(monkeypatch, capsys, "--all")
+    assert status == IDENTICAL
+    assert said.out.startswith("toy: bitwise identical\n")
+
+    made = reproduce.carried_out([sys.executable, str(tmp_path / "toy.py")], tmp_path, tmp_path / "out")
+    (tmp_path / "toy.py").write_text(TOY.replace("random(3)", "random(3) * (1 + 1e-12)"))
+    status, said = ended(monkeypatch, capsys, "--run", made)
+    assert status == WITHIN
+    assert re.match("same within t\n  params/w: .* t is 1.5e-08\n  source_sha256 was", said.out)
+
+    config = {"scale": 1.0, "seed": 0, "wings": 2}
+    edit(made / "receipt.json", lambda receipt: receipt | {"config": config})
+    edit(made / "config.json", lambda _: config)
+    status, said = ended(monkeypatch, capsys, "--run", made)
+    assert status == INCOMPARABLE
+    assert said.out.startswith("cannot be compared\n  it ended with status 2, and said:")
+    assert "--wings" in said.out
 
 
 @pytest.mark.parametrize("words", [(), ("--run", "x", "--all"), ("--walk", "x")])
-def test_bad_usage(words):
-    ended = script(*words)
-    assert ended.returncode == INCOMPARABLE
-    assert ended.stderr
-    assert ended.stdout == ""
+def test_bad_usage(monkeypatch, capsys, words):
+    status, said = ended(monkeypatch, capsys, *words)
+    assert status == INCOMPARABLE
+    assert said.err
+    assert said.out == ""
+
+
+def test_a_folder_that_is_not_there(monkeypatch, capsys):
+    status, said = ended(monkeypatch, capsys, "--run", "nowhere")
+    assert (status, said.out) == (INCOMPARABLE, "cannot be compared\n  nowhere is no folder\n")
+
+
+def test_nets_kept_one_by_one_have_one_digest(rerun, tmp_path):
+    net = {"0.w": W, "0.b": W[0]}
+    for name in ("a", "b", "a-said"):
+        (tmp_path / "nets").mkdir(exist_ok=True)
+        files.write(tmp_path / "nets" / f"{name}.safetensors", files.encode(net))
+    done = {name: {"params_sha256": sha256(net)} for name in ("b", "a")}
+    assert reproduce.params_sha256(tmp_path) == lecun.sha256_of(done)
 
 
 def test_every_experiment_has_a_short_run():

@@ -22,13 +22,12 @@ TIMES = {
     "costs": ("metrics.by hand*", "metrics.autodiff*", "results.*.seconds", "results.*.ratio.*", "results.*.verdict"),
     "lecun": ("nets.*.seconds", "results.*.seconds"),
 }  # fmt: skip
-# Of a receipt: what came out; and what is of no consequence. The rest are the circumstances.
-DIGESTS = ("data_sha256", "params_sha256", "trainings")
-PROGRAM = ".program_sha256"  # a circumstance among them
+# Of a receipt, what is of no consequence, or compared by itself. The rest are digests and circumstances.
 NEUTRAL = (
     "experiment", "seed", "config", "metrics_sha256", "earlier", "command", "flags", "started", "ended", "seconds",
     "outcome",
 )  # fmt: skip
+PROGRAM = ".program_sha256"  # a circumstance among the digests
 
 
 class Apart(NamedTuple):
@@ -119,7 +118,7 @@ def diff(a: str | os.PathLike[str], b: str | os.PathLike[str]) -> Difference:
     receipts = (first.receipt, second.receipt) if first.receipt and second.receipt else ({}, {})
     # Digests that only one has say nothing of the other; but of data both should.
     told = [
-        {k: v for k, v in r.items() if k in DIGESTS and k in receipts[0] and k in receipts[1]}
+        {k: v for k, v in r.items() if _of_digests(k) and k in receipts[0] and k in receipts[1]}
         for r in receipts
     ]
     for receipt, digests in zip(receipts, told, strict=True):
@@ -228,10 +227,16 @@ def _environment(receipt: Mapping[str, Any]) -> dict[str, Any]:
     said: dict[str, list[Any]] = {}
     for sitting in [receipt, *(earlier if isinstance(earlier, list) else [earlier])]:
         for name, value in _flat(sitting):
-            if name.split(".")[0] not in (*DIGESTS, *NEUTRAL):
+            key = name.split(".")[0]
+            if key not in NEUTRAL and not _of_digests(key):
                 said.setdefault(name, [])
                 said[name] += [value] if value not in said[name] else []
     return {name: values[0] if len(values) == 1 else values for name, values in said.items()}
+
+
+def _of_digests(key: str) -> bool:
+    """Whether a receipt's field tells what came out."""
+    return key == "trainings" or (key.endswith("_sha256") and key not in ("source_sha256", *NEUTRAL))
 
 
 def _values(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
