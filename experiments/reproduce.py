@@ -40,7 +40,6 @@ RESULTS = (".safetensors", ".json", ".jsonl", ".ipynb")
 # Which CPUs, of equal number and kind, is all one; the source says more than the commit it is near.
 EXPLAIN_NOTHING = {"affinity", "commit", "dirty"}
 NEEDS_DATA = ("lecun",)  # that may not be on this machine; the others' short runs do without
-NAMES = tuple(sorted({path.stem for path in EXPERIMENTS.glob("*.py")} - {"lesson", "reproduce"}))
 IDENTICAL, DIFFERENT, INCOMPARABLE, WITHIN = range(4)
 WORDS = ("bitwise identical", "different", "cannot be compared", "same within t")
 
@@ -60,6 +59,7 @@ SHORT = {
     "costs": "--batch 16 --rounds 2",
     "notebook": "",
 }
+NAMES = tuple(sorted(SHORT.keys() - {"notebook"}))
 
 
 @dataclass(frozen=True)

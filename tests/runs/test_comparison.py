@@ -120,6 +120,12 @@ def test_how_long_it_took_is_no_difference(tmp_path):
     assert runs.diff(a, b).same
 
 
+def test_checkpoints_are_no_result(pair):
+    (pair[1] / "checkpoints" / "net").mkdir(parents=True)
+    (pair[1] / "checkpoints" / "net" / "state.json").write_text("{")
+    assert runs.diff(*pair).same
+
+
 def test_circumstances_of_every_sitting_count(pair):
     a, b = pair
     edit(b / "receipt.json", lambda r: r | {"earlier": [{"cores": 77, "started": "before"}]})

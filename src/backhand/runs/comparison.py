@@ -18,7 +18,7 @@ from backhand import files
 
 # What of a run's numbers is how long something took, or follows from it: never the same twice, and never compared.
 TIMES = {
-    "bench": ("metrics.seconds", "results.seconds.*", "results.ratios.*", "results.metrics_over_raw.*"),
+    "bench": ("metrics.seconds", "results.seconds.*", "results.ratios.*", "results.*_over_*"),
     "costs": ("metrics.by hand*", "metrics.autodiff*", "results.*.seconds", "results.*.ratio.*", "results.*.verdict"),
     "lecun": ("nets.*.seconds", "results.*.seconds"),
 }  # fmt: skip
@@ -193,6 +193,8 @@ def _record(folder: Path) -> _Record:
     metrics: list[dict[str, Any]] = []
     for path in inside:
         name = path.relative_to(folder).with_suffix("").as_posix()
+        if name.startswith("checkpoints/"):  # on the way, and gone at the end
+            continue
         if path.suffix == ".safetensors":
             arrays |= {f"{name}/{leaf}": a for leaf, a in files.read(path)[0].items()}
         elif path.suffix in (".json", ".ipynb") and name not in ("config", "receipt"):
