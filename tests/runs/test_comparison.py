@@ -1,0 +1,198 @@
+import json
+import math
+import shutil
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from backhand import Linear, files, runs
+
+
+@dataclass(frozen=True)
+class Config:
+    learning_rate: float = 0.1
+    seed: int = 0
+    out: Path = Path("runs/toy")
+
+
+W = np.arange(1, 7, dtype=np.float32).reshape(2, 3)
+
+
+def carry_out(out, config=Config(), w=W, losses=(0.5, 0.25), name="toy"):
+    run = runs.Run.start(name, replace(config, out=out))
+    for epoch, loss in enumerate(losses, start=1):
+        run.log(epoch=epoch, loss=loss, seconds=0.1 * epoch)
+    run.save_params((Linear(w, np.zeros(3, np.float32)),))
+    run.save_arrays("nets/one.safetensors", {"half": np.asarray(jnp.ones(2, jnp.bfloat16))})
+    run.write_json("results.json", [{"loss": losses[-1], "seconds": 0.1, "said": "good"}])
+    run.receipt["data_sha256"] = "d"
+    run.finish("finished", 1.0)
+    return run.folder
+
+
+@pytest.fixture
+def pair(tmp_path):
+    a = carry_out(tmp_path / "a")
+    return a, Path(shutil.copytree(a, tmp_path / "b"))
+
+
+def edit(path, change):
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps(change(content)))
+
+
+def test_of_a_run_and_its_like(pair):
+    found = runs.diff(*pair)
+    assert found.same
+    assert not found.environment
+    assert str(found) == "no difference"
+    assert runs.diff(str(pair[0]), pair[0]).same
+
+
+def test_all_that_differs_is_named(tmp_path):
+    w = W.copy()
+    w[1, 2] += 0.5
+    a = carry_out(tmp_path / "a")
+    b = carry_out(tmp_path / "b", Config(0.2), w, (0.5, 0.75, math.nan))
+    edit(b / "receipt.json", lambda r: r | {"versions": r["versions"] | {"jax": "0.9"}, "data_sha256": "e"})
+    found = runs.diff(a, b)
+    assert not found.same
+    assert found.config == {"learning_rate": (0.1, 0.2)}
+    assert found.environment == {
+        "versions.jax": (json.loads((a / "receipt.json").read_text())["versions"]["jax"], "0.9")
+    }
+    assert found.digests.keys() == {"data_sha256", "params_sha256"}
+    assert found.first_record == 2
+    assert found.metrics.keys() == {"loss"}
+    assert found.metrics["loss"][:2] == (0.5, pytest.approx(2 / 3))
+    assert found.arrays == {"params/0.w": (0.5, 0.5 / 6, "float32")}
+    assert found.results["results.0.loss"].absolute == math.inf
+    assert found.missing == ("metrics.jsonl has 2 records in a, 3 in b",)
+    for words in ("learning_rate: 0.1 and 0.2", "versions.jax", "from record 2", "params/0.w: 5.0e-01 apart"):
+        assert words in str(found)
+
+
+@pytest.mark.parametrize("name", ["receipt.json", "metrics.jsonl", "params.safetensors", "results.json"])
+def test_what_one_lacks(pair, name):
+    a, b = pair
+    (b / name).unlink()
+    assert any(
+        name.split(".")[0] in words and words.startswith("b has no") for words in runs.diff(a, b).missing
+    )
+    assert any(words.startswith("a has no") for words in runs.diff(b, a).missing)
+    assert not runs.diff(a, b).same
+
+
+def test_bits_count(pair):
+    a, b = pair
+    files.write(b / "params.safetensors", files.encode({"0.w": W, "0.b": -np.zeros(3, np.float32)}))
+    edit(b / "results.json", lambda r: [r[0] | {"loss": 0.25 + 2**-54}])
+    found = runs.diff(a, b)
+    assert found.arrays == {"params/0.b": (0.0, 0.0, "float32")}
+    assert found.results == {"results.0.loss": (2**-54, pytest.approx(2**-52), "number")}
+    edit(b / "results.json", lambda r: [r[0] | {"loss": True, "said": "bad"}])
+    assert runs.diff(a, b).results.keys() == {"results.0.loss", "results.0.said"}
+
+
+@pytest.mark.parametrize(
+    ("theirs", "apart"),
+    [
+        (np.full((2, 3), np.nan, np.float32), (math.inf, math.inf, "float32")),
+        (np.where(W == 6, np.inf, W).astype(np.float32), (math.inf, math.inf, "float32")),
+        (W[:1], (math.inf, math.inf, "float32")),
+        (W.astype(np.float64), (math.inf, math.inf, "float32")),
+        (np.zeros((2, 3), np.float32), (6.0, 1.0, "float32")),
+    ],
+)
+def test_arrays_that_are_far_apart(pair, theirs, apart):
+    a, b = pair
+    files.write(b / "params.safetensors", files.encode({"0.w": theirs, "0.b": np.zeros(3, np.float32)}))
+    assert runs.diff(a, b).arrays == {"params/0.w": apart}
+
+
+def test_how_long_it_took_is_no_difference(tmp_path):
+    a, b = carry_out(tmp_path / "a", name="bench"), carry_out(tmp_path / "b", name="bench")
+    lines = (b / "metrics.jsonl").read_text().replace("0.1", "0.3")
+    (b / "metrics.jsonl").write_text(lines)
+    assert runs.diff(a, b).same
+
+
+def test_checkpoints_are_no_result(pair):
+    (pair[1] / "checkpoints" / "net").mkdir(parents=True)
+    (pair[1] / "checkpoints" / "net" / "state.json").write_text("{")
+    assert runs.diff(*pair).same
+
+
+def test_circumstances_of_every_sitting_count(pair):
+    a, b = pair
+    edit(b / "receipt.json", lambda r: r | {"earlier": [{"cores": 77, "started": "before"}]})
+    (values,) = runs.diff(a, b).environment.values()
+    assert 77 in values[1]
+
+
+def test_a_program_is_a_circumstance_and_an_end_is_none(pair):
+    a, b = pair
+    for folder, digest in zip(pair, "xy", strict=True):
+        training = {
+            "net": {"program_sha256": digest, "step": 9, "params_sha256": "p", "opt_state_sha256": digest}
+        }
+        edit(folder / "receipt.json", lambda r, training=training: r | {"trainings": training})
+    found = runs.diff(a, b)
+    assert found.environment == {"trainings.net.program_sha256": ("x", "y")}
+    assert found.digests == {"trainings.net.opt_state_sha256": ("x", "y")}
+    edit(a / "receipt.json", lambda r: {key: value for key, value in r.items() if key != "trainings"})
+    assert runs.diff(a, b).same  # of what only one tells, nothing is known of the other
+
+
+def test_a_folder_without_a_run(tmp_path, pair):
+    with pytest.raises(ValueError, match="nowhere holds no run"):
+        runs.diff(pair[0], tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("name", ["receipt.json", "config.json", "results.json", "metrics.jsonl"])
+@pytest.mark.parametrize(
+    "content", [b"{", b"\xff\xfe", b"[" * 100_000, b"1" * 10_000], ids=["cut", "bytes", "deep", "long"]
+)
+def test_damaged_files_are_named(pair, name, content):
+    (pair[1] / name).write_bytes(content)
+    with pytest.raises(ValueError, match=f"{name} is damaged"):
+        runs.diff(*pair)
+
+
+@pytest.mark.parametrize("content", ["[]", "null", '"receipt"', "1e999"])
+def test_a_receipt_is_an_object(pair, content):
+    (pair[1] / "receipt.json").write_text(content)
+    with pytest.raises(ValueError, match=r"receipt\.json should hold a JSON object"):
+        runs.diff(*pair)
+
+
+@pytest.mark.parametrize("value", [{}, [], 10**400, "\x1b[2J" * 99, {"a": [{}, None]}, -1e999])
+@pytest.mark.parametrize(
+    "field", ["versions", "earlier", "trainings", "experiment", "data_sha256", "x\x1b[2J"]
+)
+def test_a_receipt_may_say_anything(pair, field, value):
+    edit(pair[1] / "receipt.json", lambda r: r | {field: value})
+    account = str(runs.diff(*pair))
+    assert "\x1b" not in account
+    assert len(account) < 3000
+
+
+def test_numbers_beyond_floats(pair):
+    edit(pair[1] / "results.json", lambda r: [r[0] | {"loss": 10**400}])
+    assert runs.diff(*pair).results["results.0.loss"].absolute == math.inf
+
+
+def test_a_damaged_file_of_parameters_is_named(pair):
+    path = pair[1] / "params.safetensors"
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(ValueError, match=r"params\.safetensors is not a whole file"):
+        runs.diff(*pair)
+
+
+def test_nothing_outside_the_folder_is_read(pair, tmp_path):
+    (tmp_path / "secret.json").write_text('{"secret": 1}')
+    (pair[1] / "other.json").symlink_to(tmp_path / "secret.json")
+    assert runs.diff(*pair).same
