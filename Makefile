@@ -20,10 +20,10 @@ flag = $(shell printf %s '$(1)' | tr 'A-Z_' 'a-z-')
 flags = $(foreach v,$(sort $(settings)),$(if $(filter true,$($(v))),--$(call flag,$(v)),$(if $(filter false,$($(v))),--no-$(call flag,$(v)),--$(call flag,$(v)) $($(v)))))
 
 .DEFAULT_GOAL := help
-.PHONY: help install lab planar regression losses explain overfitting lesson mnist lecun bench verify mutants costs test lint types check clean
+.PHONY: help install lab planar regression losses explain overfitting lesson mnist lecun bench verify mutants costs reproduce reproduce-all soak test lint types check clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
 	@echo "An experiment's flags: make lab SEED=3 EPOCHS=20; all of them: $(BIN)/python experiments/lab.py --help"
 	@echo "On an accelerator:     make lab ACCELERATOR=cuda13 (or tpu)"
@@ -68,6 +68,15 @@ mutants: $(INSTALLED) ## wrong backward passes against check_backward, check_gra
 
 costs: $(INSTALLED) ## what each layer costs by hand and by autodiff: memory, FLOPs, time
 	@$(BIN)/python experiments/costs.py $(flags)
+
+reproduce: $(INSTALLED) ## run a run again and compare: make reproduce RUN=runs/lab/...
+	@$(BIN)/python experiments/reproduce.py $(flags)
+
+reproduce-all: $(INSTALLED) ## the same for a short run of every experiment (minutes)
+	@$(BIN)/python experiments/reproduce.py --all $(flags)
+
+soak: $(INSTALLED) ## one command in 20 processes, and killed 50 times and gone on with (20 minutes)
+	@$(BIN)/python experiments/soak.py $(flags)
 
 test: $(INSTALLED) ## run the tests
 	@$(BIN)/python -m pytest -n auto --dist loadfile
