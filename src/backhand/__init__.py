@@ -1,6 +1,7 @@
 """Neural networks in JAX, backprop by hand."""
 
 from backhand.bridge import as_custom_vjp
+from backhand.checkpoints import Checkpoints
 from backhand.combinators import parallel, residual, serial
 from backhand.explanation import explain
 from backhand.files import load, save
@@ -35,15 +36,18 @@ from backhand.losses import (
     squared_error,
 )
 from backhand.metrics import accuracy, mean_absolute_error, r2, zero_one
+from backhand.nonfinite import NonFiniteError
 from backhand.summary import summary
 from backhand.training import TrainState, evaluate, init_state, make_epoch, make_step
 from backhand.verify import BackwardError, Report, assert_backward, assert_no_autodiff, check_backward
 
 __all__ = [
     "BackwardError",
+    "Checkpoints",
     "Layer",
     "Linear",
     "Loss",
+    "NonFiniteError",
     "Report",
     "TrainState",
     "absolute_error",
