@@ -96,7 +96,7 @@ class Loop:
         self._score = None
         start = self.state._replace(step=self.state.step - np.int32(self.batch))
         order = _shuffled(start, len(self.train[0]), self.batch_size)
-        if self.checkpoints is not None:
+        if self.checkpoints is not None and not self._compiled:
             self._note_program(order)
         while True:
             self._take(order, min(self.batch + self._size, self.batches))
