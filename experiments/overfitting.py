@@ -62,6 +62,8 @@ class Config:
     """Passes over as many rows as the largest sample has."""
     seed: int = 0
     """Seeds the samples, the first weights and the order of examples."""
+    resume: Path | None = None
+    """The folder of a run that was cut short, to go on in it where it was."""
     out: Path = Path("runs/overfitting")
     """Folder in which the run makes a folder of its own."""
 
@@ -165,12 +167,11 @@ def train(
     seeds = np.random.default_rng(config.seed).integers(2**32, size=config.resamples).tolist()
     states = init_seeds(seeds * count, net, optimizer, splits["train"][0][0])
     predict = jax.jit(jax.vmap(lambda params: net.apply(params, jnp.asarray(GRID[:, None]))))
-    done, predictions = [], []  # as training goes on
+    course_of: dict[str, np.ndarray] = {}  # predictions as training goes on, by epoch
 
     def on_chunk(epoch: int, states: bh.TrainState, _: SeedHistory) -> None:
-        done.append(epoch)
         prediction = np.asarray(predict(states.params))
-        predictions.append(prediction.reshape(count, config.resamples, len(GRID)))
+        course_of[str(epoch)] = prediction.reshape(count, config.resamples, len(GRID))
 
     states, history = fit_seeds(
         states,
@@ -182,8 +183,11 @@ def train(
         batch_size=config.batch_size,
         progress=progress,
         on_chunk=on_chunk,
-        receipt=run.trained(name),
+        checkpoints=run.checkpoints(name),
+        kept=course_of,
     )
+    done = sorted(map(int, course_of))
+    predictions = [course_of[str(epoch)] for epoch in done]
     parameters = sum(leaf[0].size for leaf in jax.tree.leaves(states.params))
     cells: list[Cell] = []
     histories: dict[str, np.ndarray] = {}

@@ -70,6 +70,8 @@ class Config:
     """The first seed. A seed draws the points, their split, the first weights and the order of examples."""
     compare: bool = False
     """Train nets of every depth up to the hidden widths, from none, on the same points."""
+    resume: Path | None = None
+    """The folder of a run that was cut short, to go on in it where it was."""
     out: Path = Path("runs/planar")
     """Folder in which the run makes a folder of its own."""
 
@@ -174,23 +176,20 @@ def train(
     seeds = range(config.seed, config.seed + config.seeds)
     start = init_seeds(seeds, net, optimizer, splits["train"][0][0, :batch_size])
     wanted = {round(config.epochs * (i / (FRAMES - 1)) ** 2) for i in range(FRAMES)}
-    frames: dict[int, Any] = {}
+    frames: dict[str, np.ndarray] = {}
     latest: tuple[int, Any, dict[str, Any]] = (0, start, {})
 
     def on_chunk(done: int, states: bh.TrainState, history: SeedHistory) -> None:
         nonlocal latest
-        scores = {
-            split: {metric: values[-1].tolist() for metric, values in scored.items()}
-            for split, scored in history.items()
-        }
+        scores = last(history)
         if done:
             run.log(net=name, epoch=done, **scores)
         latest = done, states, scores  # and no sooner: wherever an interruption falls, they are logged
         if done in wanted:
-            frames[done] = first_seed(states.params)
+            frames.update(files.named_arrays({done: first_seed(states.params)}))
 
     try:
-        fit_seeds(
+        states, history = fit_seeds(
             start,
             bh.make_step(bh.manual(net, loss), optimizer),
             splits,
@@ -202,18 +201,28 @@ def train(
             progress=progress,
             on_chunk=on_chunk,
             chunks=config.epochs,  # one epoch each
-            receipt=run.trained(name),
+            checkpoints=run.checkpoints(name),
+            kept=frames,
         )
+        latest = config.epochs, states, last(history)  # of a run that goes on, it may have been done before
     finally:
         done, states, scores = latest
         if done:
-            frames[done] = first_seed(states.params)
+            frames |= files.named_arrays({done: first_seed(states.params)})
             params[name] = states.params
             count = sum(leaf[0].size for leaf in jax.tree.leaves(states.params))
             results.append({"net": name, "hidden": hidden, "parameters": count, "epochs": done, **scores})
             run.save_params(params)
-            run.save_arrays("frames.safetensors", files.named_arrays(frames))
+            run.save_arrays("frames.safetensors", frames)
             run.write_json("results.json", results)
+
+
+def last(history: SeedHistory) -> dict[str, Any]:
+    """Each split's scores after the last epoch, a number a seed."""
+    return {
+        split: {metric: values[-1].tolist() for metric, values in scored.items()}
+        for split, scored in history.items()
+    }
 
 
 def first_seed(params: Any) -> Any:

@@ -70,6 +70,8 @@ class Config:
     """How many sets are drawn and fitted, from seed, seed + 1, …"""
     seed: int = 0
     """The first seed: of data, first weights and order of examples; of diabetes, of folds, too."""
+    resume: Path | None = None
+    """The folder of a run that was cut short, to go on in it where it was."""
     out: Path = Path("runs/regression")
     """Folder in which the run makes a folder of its own."""
 
@@ -226,7 +228,7 @@ def train(
         batch_size=config.batch_size,
         metrics=[bh.r2, bh.mean_absolute_error],
         progress=Progress(config.epochs, label(config, name)),
-        receipt=run.trained(name),
+        checkpoints=run.checkpoints(name),
     )
     return states.params, lambda params, x: np.asarray(jax.vmap(net.apply)(params, jnp.asarray(x))), history
 

@@ -16,6 +16,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 from backhand import checks, files
@@ -100,6 +102,27 @@ class Checkpoints:
                 f"the checkpoints in {self.folder} are of another config: {_differences(config, self.config)}"
             )
         return saved
+
+    def same(self, there: Mapping[str, Any], **now: Any) -> None:
+        """Raise ValueError where what a checkpoint says of its training is not so now."""
+        there = {name: there.get(name) for name in now}
+        if there != now:
+            raise ValueError(
+                f"the checkpoints in {self.folder} are of another training: {_differences(there, now)}"
+            )
+
+    def as_tree(self, saved: Saved, like: Any, prefix: str = "") -> Any:
+        """The arrays of a checkpoint whose names begin so, as a tree like this one, on the device.
+
+        Raises ValueError that says what differs where their names, shapes or dtypes are others.
+        """
+        arrays = {name.removeprefix(prefix): a for name, a in saved.arrays.items() if name.startswith(prefix)}
+        found, wanted = files.forms(arrays), files.forms(like)
+        if found != wanted:
+            raise ValueError(
+                f"the checkpoints in {self.folder} are of another net or optimizer: {files.difference(found, wanted)}"
+            )
+        return jax.tree.map(jnp.asarray, files.arrays_as(like, arrays))
 
     def due(self) -> bool:
         """Whether it is time for the next one."""

@@ -6,9 +6,7 @@ program takes them, from any step to any other.
 """
 
 import time
-from contextlib import ExitStack
 from functools import partial
-from types import TracebackType
 from typing import Any, NoReturn
 
 import jax
@@ -17,11 +15,11 @@ import numpy as np
 
 from backhand import files
 from backhand.checkpoints import Checkpoints
-from backhand.digest import fingerprint, sha256
+from backhand.digest import fingerprint
 from backhand.layer import Layer
 from backhand.losses import Loss
 from backhand.nonfinite import NonFiniteError, first_nonfinite
-from backhand.signals import Deferred
+from backhand.sitting import Position, Sitting, ending, with_key, without_key
 from backhand.training import Step, TrainState, shuffled
 
 CHUNK = 0.25  # seconds, about
@@ -66,26 +64,18 @@ class Loop:
         self.values = jnp.zeros(self.batches, value.dtype)  # the loss of each batch of this epoch
         self._size, self._compiled = 1, False
         self._score: float | None = None
-        self._signals, self._entered = Deferred(), ExitStack()
+        self._sitting = Sitting(
+            checkpoints, self._position, lambda: ending(self.state, "+".join(self.programs))
+        )
         if checkpoints is not None:
             self._restore(checkpoints)
 
     def __enter__(self) -> "Loop":
-        if self.checkpoints is not None:
-            with ExitStack() as stack:
-                stack.enter_context(self._signals)
-                stack.callback(self.checkpoints.close)
-                self._save()
-                self._entered = stack.pop_all()
+        self._sitting.__enter__()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        with self._entered:
-            if error is None and self.checkpoints is not None:
-                self._save(wait=True)
-                self.checkpoints.done(ending(self.state, "+".join(self.programs)))
+    def __exit__(self, *error: Any) -> None:
+        self._sitting.__exit__(*error)
 
     def epoch(self) -> np.ndarray:
         """Take the steps that this epoch lacks; return the loss of each of its batches (batches,) before its step.
@@ -102,7 +92,7 @@ class Loop:
             self._take(order, min(self.batch + self._size, self.batches))
             if self.batch == self.batches:
                 break
-            self._pause()
+            self._sitting.pause()
         self.epochs, self.batch = self.epochs + 1, 0
         return np.asarray(self.values)
 
@@ -112,7 +102,7 @@ class Loop:
         The lower the score of where it is now, the better.
         """
         self._score = score
-        self._pause()
+        self._sitting.pause()
 
     def _take(self, order: Any, last: int) -> None:
         """Take the steps from the next batch of this epoch to before batch number `last`."""
@@ -143,12 +133,6 @@ class Loop:
             state = after
         raise NonFiniteError(epoch=self.epochs + 1, where=None)
 
-    def _pause(self) -> None:
-        asked = self._signals.asked is not None
-        if self.checkpoints is not None and (asked or self.checkpoints.due()):
-            self._save(wait=asked)
-        self._signals.heed()
-
     def _note_program(self, order: Any) -> None:
         """Remember which program takes the steps, unless it is the one before."""
         bounds = np.int32(0), np.int32(self.batches)
@@ -157,20 +141,17 @@ class Loop:
         if self.programs[-1:] != [program]:
             self.programs.append(program)
 
-    def _save(self, wait: bool = False) -> None:
-        assert self.checkpoints is not None
-        trees = {"state": self.state, **self.kept}
-        arrays = {name: _without_key(state) for name, state in trees.items()} | {"values": self.values}
+    def _position(self) -> Position:
+        states = {name: without_key(state) for name, state in {"state": self.state, **self.kept}.items()}
         position = {
             "batch_size": self.batch_size, "batches": self.batches, "epochs": self.epochs, "batch": self.batch,
             "programs": self.programs, "kept": list(self.kept),
         }  # fmt: skip
-        self.checkpoints.save(
+        return Position(
             int(self.state.step),
-            files.named_arrays(arrays),
+            files.named_arrays(states | {"values": self.values}),
             {"position": position, "memory": self.memory},
-            score=self._score,
-            wait=wait,
+            self._score,
         )
 
     def _restore(self, checkpoints: Checkpoints) -> None:
@@ -178,22 +159,11 @@ class Loop:
         if saved is None:
             return
         position = saved.memory["position"]
-        for name, now in {"batch_size": self.batch_size, "batches": self.batches}.items():
-            if position[name] != now:
-                raise ValueError(
-                    f"the checkpoints in {checkpoints.folder} are of another training: {name} was {position[name]}, "
-                    f"and is {now}"
-                )
-        like = {name: _without_key(self.state) for name in ("state", *position["kept"])}
-        wanted = files.forms(like | {"values": self.values})
-        if (found := files.forms(saved.arrays)) != wanted:
-            raise ValueError(
-                f"the checkpoints in {checkpoints.folder} are of another net or optimizer: "
-                f"{files.difference(found, wanted)}"
-            )
-        trees = jax.tree.map(jnp.asarray, files.arrays_as(like | {"values": self.values}, saved.arrays))
+        checkpoints.same(position, batch_size=self.batch_size, batches=self.batches)
+        states = {name: without_key(self.state) for name in ("state", *position["kept"])}
+        trees = checkpoints.as_tree(saved, states | {"values": self.values})
         self.values = trees.pop("values")
-        states = {name: _with_key(state, self.state.key) for name, state in trees.items()}
+        states = {name: with_key(state, self.state.key) for name, state in trees.items()}
         self.state, self.kept = states.pop("state"), states
         self.epochs, self.batch, self.programs = (
             position["epochs"],
@@ -227,22 +197,4 @@ def advance(
     return after, values, finite
 
 
-def ending(state: TrainState, program: str) -> dict[str, Any]:
-    """What a receipt says of a training: its program's fingerprint, the number of steps, digests of where it ended."""
-    return {
-        "program_sha256": program,
-        "step": np.asarray(state.step).tolist(),
-        "params_sha256": sha256(files.named_arrays(state.params)),
-        "opt_state_sha256": sha256(files.named_arrays(state.opt_state)),
-    }
-
-
 _shuffled = jax.jit(shuffled, static_argnums=(1, 2))
-
-
-def _without_key(state: TrainState) -> TrainState:
-    return state._replace(key=jax.random.key_data(state.key))
-
-
-def _with_key(state: TrainState, like: jax.Array) -> TrainState:
-    return state._replace(key=jax.random.wrap_key_data(state.key, impl=jax.random.key_impl(like)))

@@ -13,13 +13,14 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from backhand import checks
+from backhand import checks, files
+from backhand.checkpoints import Checkpoints
 from backhand.digest import fingerprint
 from backhand.layer import Layer
-from backhand.loop import ending
 from backhand.losses import Loss
 from backhand.nonfinite import NonFiniteError, first_nonfinite
 from backhand.progress import Progress
+from backhand.sitting import Position, Sitting, ending, with_key, without_key
 from backhand.training import (
     Metric,
     Step,
@@ -62,7 +63,8 @@ def fit_seeds(
     progress: Progress | None = None,
     on_chunk: Callable[[int, TrainState, SeedHistory], None] | None = None,
     chunks: int = 50,
-    receipt: dict[str, Any] | None = None,
+    checkpoints: Checkpoints | None = None,
+    kept: dict[str, np.ndarray] | None = None,
 ) -> tuple[TrainState, SeedHistory]:
     """Train all seeds for a number of epochs; return their last states and their history.
 
@@ -78,7 +80,9 @@ def fit_seeds(
       on_chunk: called with the number of epochs done (0 at first), the states then, and the history since the
         last call (at first {}), about `chunks` times: what an interruption should not lose is saved here.
       chunks: in about how many pieces to train; between them there is progress, and Ctrl-C is heard.
-      receipt: where to say by which program the seeds were trained, and to which end, as digests by name.
+      checkpoints: where to write checkpoints after a chunk, and to go on from the newest, as in `fit`. `on_chunk` is
+        not called for chunks that are done.
+      kept: arrays by name that `on_chunk` leaves for later; they are in each checkpoint, and come back from it.
 
     Returns:
       The states, and `history[split][metric]` of shape (epochs, seeds), "loss" among the metrics. All
@@ -108,38 +112,61 @@ def fit_seeds(
 
     splits = jax.device_put({name: tuple(split) for name, split in splits.items()})
     size = -(-epochs // chunks)
-    program = advance.lower(states, splits, size).compile().as_text() or "" if receipt is not None else ""
-    pieces: list[Any] = []
+    history: SeedHistory = {}
+    programs: list[str] = []  # fingerprints of what trained
+    kept, done = {} if kept is None else kept, 0
+
+    def position() -> Position:
+        arrays = files.named_arrays({"states": without_key(states), "history": history, "kept": kept})
+        at = {"epochs": done, "size": size, "batch_size": batch_size, "programs": programs}
+        return Position(int(states.step[0]), arrays, at)
+
+    if checkpoints is not None:
+        if (saved := checkpoints.restore()) is not None:
+            checkpoints.same(saved.memory, size=size, batch_size=batch_size)
+            done, programs = saved.memory["epochs"], saved.memory["programs"]
+            states = with_key(checkpoints.as_tree(saved, without_key(states), "states."), states.key)
+            if done > 0:
+                shape = {split: dict.fromkeys(names, 0) for split in splits}
+                history = files.arrays_as(shape, saved.arrays, "history.")
+            kept |= {
+                name.removeprefix("kept."): a for name, a in saved.arrays.items() if name.startswith("kept.")
+            }
+        if done < epochs:
+            program = fingerprint(advance.lower(states, splits, size).compile().as_text() or "")
+            programs += [program] if programs[-1:] != [program] else []
     progress = progress or Progress(epochs)
+    sitting = Sitting(checkpoints, position, lambda: ending(states, "+".join(programs)))
     try:
-        if on_chunk is not None:
-            on_chunk(0, states, {})
-        for done in range(0, epochs, size):
-            start = states
-            states, piece, finite = advance(states, splits, min(size, epochs - done))
-            pieces.append(jax.tree.map(np.asarray, piece))
-            bad = ~np.all([np.isfinite(scored["loss"]) for scored in pieces[-1].values()], axis=0)
-            bad[-1] |= ~np.asarray(finite)
-            if bad.any():
-                at, seed = (int(i) for i in np.argwhere(bad)[0])
-                epochs_again = range(done + 1, done + at + 2)
-                raise _error(start, splits, seed, step, net, loss, batch_size, epochs_again)
-            done = min(done + size, epochs)
-            progress.show(
-                done,
-                {
-                    f"{split} {name}": float(values[-1].mean())
-                    for split, scored in pieces[-1].items()
-                    for name, values in scored.items()
-                },
-            )
-            if on_chunk is not None:
-                on_chunk(done, states, pieces[-1])
+        with sitting:
+            if on_chunk is not None and done == 0:
+                on_chunk(0, states, {})
+            while done < epochs:
+                start = states
+                states, piece, finite = advance(states, splits, min(size, epochs - done))
+                piece = jax.tree.map(np.asarray, piece)
+                bad = ~np.all([np.isfinite(scored["loss"]) for scored in piece.values()], axis=0)
+                bad[-1] |= ~np.asarray(finite)
+                if bad.any():
+                    at, seed = (int(i) for i in np.argwhere(bad)[0])
+                    epochs_again = range(done + 1, done + at + 2)
+                    raise _error(start, splits, seed, step, net, loss, batch_size, epochs_again)
+                history = jax.tree.map(lambda *parts: np.concatenate(parts), *[history] * (done > 0), piece)
+                done = min(done + size, epochs)
+                progress.show(
+                    done,
+                    {
+                        f"{split} {name}": float(values[-1].mean())
+                        for split, scored in history.items()
+                        for name, values in scored.items()
+                    },
+                )
+                if on_chunk is not None:
+                    on_chunk(done, states, piece)
+                sitting.pause()
     finally:
         progress.clear()
-    if receipt is not None:
-        receipt |= ending(states, fingerprint(program))
-    return states, jax.tree.map(lambda *parts: np.concatenate(parts), *pieces)
+    return states, history
 
 
 def _finite(tree: Any) -> Any:

@@ -129,7 +129,11 @@ class Run:
                 raise RefusedError(
                     f"{field} was {plain(stored[field])} in {folder}, got {plain(value)}; leave it out to go on"
                 )
-        as_they_were = {field: tuple(v) if isinstance(v, list) else v for field, v in stored.items()}
+        # A file's name is all that was stored of it: where it lies is for now to say.
+        as_they_were = {
+            field: fields[field] if plain(fields[field]) == v else tuple(v) if isinstance(v, list) else v
+            for field, v in stored.items()
+        }
         try:
             config = replace(config, **as_they_were)  # type: ignore[type-var]
         except (TypeError, ValueError) as error:
