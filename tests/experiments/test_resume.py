@@ -8,14 +8,14 @@ from backhand.runs.trainings import TrainingCheckpoints
 from experiments import lab, lecun, mnist, overfitting, planar, regression
 
 CONFIGS = {
-    "lab": (lab, lambda out: lab.Config(hidden=(8,), epochs=2, batch_size=400, out=out)),
-    "mnist": (mnist, lambda out: mnist.Config("digits", hidden=(4,), activations=("relu",), seeds=2, epochs=2,
-                                              batch_size=400, out=out)),
-    "planar": (planar, lambda out: planar.Config(hidden=(4,), epochs=5, seeds=2, size=60, out=out)),
-    "regression": (regression, lambda out: regression.Config(hidden=(4,), losses=("huber",), epochs=5, seeds=2, size=40, out=out)),
-    "overfitting": (overfitting, lambda out: overfitting.Config(widths=(2, 4), depths=(1,), sizes=(10,), resamples=3,
-                                                                epochs=60, batch_size=10, held_out=20, out=out)),
-    "lecun": (lecun, lambda out: lecun.Config(("linear",), seeds=2, epochs=3, out=out)),
+    "lab": (lab, {"hidden": (8,), "epochs": 2, "batch_size": 400}),
+    "mnist": (mnist, {"dataset": "digits", "hidden": (4,), "activations": ("relu",), "seeds": 2, "epochs": 2,
+                      "batch_size": 400}),
+    "planar": (planar, {"hidden": (4,), "epochs": 5, "seeds": 2, "size": 60}),
+    "regression": (regression, {"hidden": (4,), "losses": ("huber",), "epochs": 5, "seeds": 2, "size": 40}),
+    "overfitting": (overfitting, {"widths": (2, 4), "depths": (1,), "sizes": (10,), "resamples": 3, "epochs": 60,
+                                  "batch_size": 10, "held_out": 20}),
+    "lecun": (lecun, {"rows": ("linear",), "seeds": 2, "epochs": 3}),
 }  # fmt: skip
 
 
@@ -43,7 +43,7 @@ def contents(run):
 
 @pytest.mark.parametrize("name", CONFIGS)
 def test_killed_at_any_checkpoint_and_gone_on_with(tmp_path, monkeypatch, name):
-    experiment, config_of = CONFIGS[name]
+    experiment, settings = CONFIGS[name]
     monkeypatch.setattr(data, "tfds", few_pictures)
     monkeypatch.setattr(loop, "CHUNK", 0.0)
     monkeypatch.setattr(TrainingCheckpoints, "due", lambda self: True)
@@ -58,7 +58,7 @@ def test_killed_at_any_checkpoint_and_gone_on_with(tmp_path, monkeypatch, name):
 
     monkeypatch.setattr(TrainingCheckpoints, "save", counted)
     killed_at = 0
-    whole = runs.Run.start(name, config_of(tmp_path))
+    whole = runs.Run.start(name, experiment.Config(**settings, out=tmp_path))
     experiment.run(whole.config, whole)
     whole.finish("finished", 1.0)
     total = len(calls)
@@ -66,7 +66,7 @@ def test_killed_at_any_checkpoint_and_gone_on_with(tmp_path, monkeypatch, name):
     for moment in (total // 2, total):
         killed_at = moment
         calls.clear()
-        cut = runs.Run.start(name, config_of(tmp_path))
+        cut = runs.Run.start(name, experiment.Config(**settings, out=tmp_path))
         with pytest.raises(SystemExit):
             experiment.run(cut.config, cut)
         cut.finish("interrupted", 1.0)

@@ -5,6 +5,7 @@ import signal
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -44,6 +45,7 @@ def main(
     name = Path(sys.argv[0]).stem
     args = [word for argument in sys.argv[1:] for word in _words(argument)]
     config = tyro.cli(config_type, args=args, prog=prog or f"python {sys.argv[0]}", description=description)
+    warnings.showwarning = lambda message, *_: print(f"{name}: {message}", file=sys.stderr)
     run = _opened(name, config, args)
     start = time.monotonic()
     with _handling({signal.SIGTERM: _terminate}):
