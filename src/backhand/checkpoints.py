@@ -39,7 +39,8 @@ class Checkpoints:
     """The checkpoints of one training, in a folder: the newest ones, and the one with the best score.
 
     `fit(…, checkpoints=Checkpoints("somewhere"))` writes them, and goes on from the newest where there are some. The
-    first is written as training begins, and timed: the others come so far apart that they take 2 % of the time.
+    first is written as training begins, or goes on, and timed: the others come so far apart that they take 2 % of the
+    time.
     """
 
     def __init__(
@@ -60,15 +61,17 @@ class Checkpoints:
         self.receipt: dict[str, Any] = {}  # of the training, once it is done: by which program, to which end
         self._scores: dict[int, float] = {}  # of the checkpoints that have one, by step
         self._manager: Any = None
-        self._seconds = 0.0  # that writing one takes
+        self._seconds: float | None = None  # that writing one takes, once that is known
         self._begun = 0.0  # when the last one was begun
 
     def restore(self) -> Saved | None:
         """The newest whole checkpoint; None where there is none.
 
         Damaged and half-written ones are put out of the way, with a warning that names them. Raises ValueError that
-        says what differs where the newest is one of another config.
+        says what differs where the newest is one of another config; ImportError, with what to install, where Orbax or
+        safetensors is missing.
         """
+        _orbax()  # what is missing here is no damage there
         for folder in sorted(self.folder.glob(f"*{HALF_WRITTEN}*")):
             warnings.warn(f"checkpoint {folder} is half-written: it is left out", stacklevel=2)
         newest, damaged = None, {}
@@ -76,6 +79,8 @@ class Checkpoints:
         for folder in sorted(folders, key=lambda folder: int(folder.name), reverse=True):
             try:
                 arrays, said = read(folder)
+            except MemoryError:
+                raise
             except Exception as error:  # whatever Orbax, or what it stands on, makes of damage
                 damaged[folder] = str(error).splitlines()[0] if str(error) else type(error).__name__
                 continue
@@ -86,7 +91,8 @@ class Checkpoints:
                 said["config"],
             )
         for folder, reason in damaged.items():
-            if newest is not None and int(folder.name) < newest[0].step:  # killed as it removed it
+            older = newest is not None and int(folder.name) < newest[0].step
+            if older and folder.is_dir() and not folder.is_symlink():  # killed as it removed it
                 shutil.rmtree(folder)
                 continue
             aside = folder.rename(folder.with_name(f"damaged-{folder.name}-{time.time_ns()}"))
@@ -97,18 +103,14 @@ class Checkpoints:
         if newest is None:
             return None
         saved, config = newest
-        if config != self.config:
-            raise ValueError(
-                f"the checkpoints in {self.folder} are of another config: {_differences(config, self.config)}"
-            )
+        self.refuse_another("config", config, self.config)
         return saved
 
-    def same(self, there: Mapping[str, Any], **now: Any) -> None:
-        """Raise ValueError where what a checkpoint says of its training is not so now."""
-        there = {name: there.get(name) for name in now}
+    def refuse_another(self, what: str, there: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+        """Raise ValueError that says what differs, where the checkpoints are not of what there is now."""
         if there != now:
             raise ValueError(
-                f"the checkpoints in {self.folder} are of another training: {_differences(there, now)}"
+                f"the checkpoints in {self.folder} are of another {what}: {_differences(there, now)}"
             )
 
     def as_tree(self, saved: Saved, like: Any, prefix: str = "") -> Any:
@@ -126,6 +128,8 @@ class Checkpoints:
 
     def due(self) -> bool:
         """Whether it is time for the next one."""
+        if self._seconds is None:  # to know it, one must be written
+            return True
         return time.monotonic() - self._begun >= self._seconds / SHARE and not (
             self._manager and self._manager.is_saving_in_progress()
         )
@@ -141,23 +145,24 @@ class Checkpoints:
     ) -> None:
         """Write one, after so many steps: named arrays and, in JSON's terms, what else is to be known.
 
-        It is written while training goes on, unless told to wait for it. The lower its `score` the better. Raises
-        OSError where it, or the one before, can't be written.
+        It is written while training goes on, unless told to wait for it, or the first. Where there is one of this step
+        already, that one stays. The lower its `score` the better. Raises OSError where it, or the one before, can't be
+        written.
         """
         said = {"config": self.config, "score": score, "memory": memory, "beside": self.beside()}
         content = np.frombuffer(files.encode(arrays, json.dumps(said)), np.uint8)
 
         def write() -> None:
-            first = self._manager is None
             manager = self._open()
+            new, first = not (self.folder / str(step)).exists(), self._seconds is None
             self._begun = time.monotonic()
-            if not (self.folder / str(step)).exists():
+            if new:
                 if score is not None:
                     self._scores[step] = score
                 manager.save(step, args=_orbax().args.StandardSave({"content": content}))
             if first or wait:
                 manager.wait_until_finished()
-            if first:
+            if new and first:
                 self._seconds = time.monotonic() - self._begun
 
         self._try(write)
@@ -223,15 +228,21 @@ def read(folder: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
 
     Raises where it is damaged: ValueError, or whatever Orbax and what it stands on make of it.
     """
-    content = _orbax().StandardCheckpointer().restore(folder / "default")["content"]
+    with _orbax().StandardCheckpointer() as checkpointer:
+        content = checkpointer.restore(folder / "default")["content"]
     return files.decode(np.asarray(content).tobytes(), str(folder))
 
 
 @cache
 def _orbax() -> Any:
     """Orbax, which is imported when first needed: it takes a moment, and training without checkpoints needs none."""
-    import orbax.checkpoint
-
+    try:
+        import orbax.checkpoint
+        import safetensors  # noqa: F401 - which is in each of them
+    except ImportError as error:
+        raise ImportError(
+            "checkpoints need orbax-checkpoint and safetensors: pip install 'backhand[cli]'"
+        ) from error
     # On a full disk each of its threads logs a traceback, of what comes as an exception anyway.
     logging.getLogger("absl").addFilter(lambda record: "orbax" not in record.pathname)
     return orbax.checkpoint

@@ -80,18 +80,17 @@ def read(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], dict[str,
 
 def encode(arrays: Mapping[str, np.ndarray], config: str = "{}") -> bytes:
     """A file's content: arrays by name, and a config in JSON."""
-    import safetensors.numpy
-
+    safetensors = _safetensors()
     contiguous = {name: np.asarray(a, order="C") for name, a in arrays.items()}  # a scalar stays one
     # One entry: of several, safetensors writes one first and next time another, and equal runs have equal files.
     metadata = {"backhand": json.dumps([config, _digest(contiguous, config)])}
-    return safetensors.numpy.save(contiguous, metadata)
+    content: bytes = safetensors.numpy.save(contiguous, metadata)
+    return content
 
 
 def decode(content: bytes, name: str) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """What `encode` made of arrays and a config; ValueError, by the file's name, where it is not as it was."""
-    import safetensors
-
+    safetensors = _safetensors()
     # Damage can make of the header anything that JSON can be, and some of it no reader has thought of.
     try:
         length = int.from_bytes(content[:8], "little")
@@ -200,8 +199,7 @@ def _form(dtype: Any, shape: Any) -> str:
 
 def _forms(path: Path) -> dict[str, str]:
     """What a file says it holds, by name, from its header alone, which is as long as the file is at most."""
-    import safetensors
-
+    safetensors = _safetensors()
     try:
         size = path.stat().st_size
         with path.open("rb") as file:
@@ -213,6 +211,17 @@ def _forms(path: Path) -> dict[str, str]:
             return {name: _form(DTYPES[s.get_dtype()], s.get_shape()) for name, s in slices.items()}
     except (safetensors.SafetensorError, LookupError, TypeError, ValueError) as error:
         raise ValueError(f"{path} is not a whole file of parameters: {error}") from error
+
+
+def _safetensors() -> Any:
+    """Safetensors, which comes with an extra, as training needs no files."""
+    try:
+        import safetensors.numpy
+    except ImportError as error:
+        raise ImportError(
+            "parameters in files are written by safetensors: pip install 'backhand[cli]'"
+        ) from error
+    return safetensors
 
 
 def _digest(arrays: Mapping[str, np.ndarray], config: str) -> str:

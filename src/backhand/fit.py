@@ -53,7 +53,8 @@ def fit(
         them.
       checkpoints: where to write checkpoints, and to go on from the newest, mid-epoch too: what comes out is
         the same, bit for bit. `on_epoch` is not called for epochs that are done. Ctrl-C and SIGTERM are heard
-        once a checkpoint is written.
+        once a checkpoint is written. Those of another key, net, batch size, training data, or other scores are
+        refused; of the optimizer's settings and the loss a change is warned of.
 
     Returns:
       The state, and a dict of lists with an entry an epoch: "loss" and each metric's name, the same with
@@ -68,6 +69,7 @@ def fit(
     splits = jax.device_put({"": train} if validation is None else {"": train, "val_": validation})
     progress = progress or Progress(epochs)
     loop = Loop(state, step, splits[""], net=net, loss=loss, batch_size=batch_size, checkpoints=checkpoints)
+    _check_going_on(loop, epochs, list(splits), metrics, patience)
     history: History = loop.memory.setdefault("history", {})
     best = loop.memory.setdefault("best", {"epoch": 0, "loss": math.inf})
     try:
@@ -95,6 +97,25 @@ def fit(
     finally:
         progress.clear()
     return loop.kept.get("best", loop.state), history
+
+
+def _check_going_on(
+    loop: Loop, epochs: int, prefixes: list[str], metrics: Sequence[Metric], patience: int | None
+) -> None:
+    """Raise unless the checkpoints that a loop goes on from, if it does, are of what fit was asked for."""
+    now = {
+        "scores": [prefix + name for prefix in prefixes for name in ("loss", *(m.__name__ for m in metrics))],
+        "patience": "none" if patience is None else "some",  # more of it goes on where there was less
+    }
+    there = loop.memory.setdefault("asked", now)
+    if loop.checkpoints is None:
+        return
+    loop.checkpoints.refuse_another("training", there, now)
+    if (loop.epochs, loop.batch) > (epochs, 0):
+        done = loop.epochs + loop.batch / loop.batches
+        raise ValueError(
+            f"fit: the checkpoints in {loop.checkpoints.folder} are of {done:.3g} epochs, more than epochs, {epochs}"
+        )
 
 
 def _check(

@@ -19,7 +19,7 @@ from backhand.digest import fingerprint
 from backhand.layer import Layer
 from backhand.losses import Loss
 from backhand.nonfinite import NonFiniteError, first_nonfinite
-from backhand.sitting import Position, Sitting, ending, with_key, without_key
+from backhand.sitting import Position, Sitting, another_program, ending, training, with_keys, without_keys
 from backhand.training import Step, TrainState, shuffled
 
 CHUNK = 0.25  # seconds, about
@@ -49,7 +49,8 @@ class Loop:
         """Start from `state`, or where there are checkpoints from the newest.
 
         `step` is from `make_step`, of `net` and `loss`, which here only tell where numbers stop being finite. `train`
-        is (x, y), on the device. Raises ValueError where the newest checkpoint is another training's.
+        is (x, y), on the device. Raises ValueError that says what differs where the newest checkpoint is another
+        training's: of another net, key, batch size or data.
         """
         self.state, self.step, self.train = state, step, train
         self.net, self.loss = net, loss
@@ -68,6 +69,7 @@ class Loop:
             checkpoints, self._position, lambda: ending(self.state, "+".join(self.programs))
         )
         if checkpoints is not None:
+            self._training = training(batch_size, self.batches, state.key, *train)
             self._restore(checkpoints)
 
     def __enter__(self) -> "Loop":
@@ -134,23 +136,24 @@ class Loop:
         raise NonFiniteError(epoch=self.epochs + 1, where=None)
 
     def _note_program(self, order: Any) -> None:
-        """Remember which program takes the steps, unless it is the one before."""
+        """Remember which program takes the steps; warn where it is not the one that took them before."""
         bounds = np.int32(0), np.int32(self.batches)
         lowered = advance.lower(self.step, self.state, *self.train, order, self.values, *bounds)
         program = fingerprint(lowered.compile().as_text() or "")
         if self.programs[-1:] != [program]:
+            if self.programs and self.checkpoints is not None:
+                another_program(self.checkpoints)
             self.programs.append(program)
 
     def _position(self) -> Position:
-        states = {name: without_key(state) for name, state in {"state": self.state, **self.kept}.items()}
+        states = {name: without_keys(state) for name, state in {"state": self.state, **self.kept}.items()}
         position = {
-            "batch_size": self.batch_size, "batches": self.batches, "epochs": self.epochs, "batch": self.batch,
-            "programs": self.programs, "kept": list(self.kept),
+            "epochs": self.epochs, "batch": self.batch, "programs": self.programs, "kept": list(self.kept),
         }  # fmt: skip
         return Position(
             int(self.state.step),
             files.named_arrays(states | {"values": self.values}),
-            {"position": position, "memory": self.memory},
+            {"training": self._training, "position": position, "memory": self.memory},
             self._score,
         )
 
@@ -158,12 +161,12 @@ class Loop:
         saved = checkpoints.restore()
         if saved is None:
             return
+        checkpoints.refuse_another("training", saved.memory["training"], self._training)
         position = saved.memory["position"]
-        checkpoints.same(position, batch_size=self.batch_size, batches=self.batches)
-        states = {name: without_key(self.state) for name in ("state", *position["kept"])}
+        states = {name: without_keys(self.state) for name in ("state", *position["kept"])}
         trees = checkpoints.as_tree(saved, states | {"values": self.values})
         self.values = trees.pop("values")
-        states = {name: with_key(state, self.state.key) for name, state in trees.items()}
+        states = {name: with_keys(state, self.state) for name, state in trees.items()}
         self.state, self.kept = states.pop("state"), states
         self.epochs, self.batch, self.programs = (
             position["epochs"],

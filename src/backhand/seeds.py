@@ -20,7 +20,7 @@ from backhand.layer import Layer
 from backhand.losses import Loss
 from backhand.nonfinite import NonFiniteError, first_nonfinite
 from backhand.progress import Progress
-from backhand.sitting import Position, Sitting, ending, with_key, without_key
+from backhand.sitting import Position, Sitting, another_program, ending, training, with_keys, without_keys
 from backhand.training import (
     Metric,
     Step,
@@ -117,15 +117,17 @@ def fit_seeds(
     kept, done = {} if kept is None else kept, 0
 
     def position() -> Position:
-        arrays = files.named_arrays({"states": without_key(states), "history": history, "kept": kept})
-        at = {"epochs": done, "size": size, "batch_size": batch_size, "programs": programs}
+        arrays = files.named_arrays({"states": without_keys(states), "history": history, "kept": kept})
+        at = {"training": this, "epochs": done, "programs": programs}
         return Position(int(states.step[0]), arrays, at)
 
     if checkpoints is not None:
+        x, y = splits["train"]
+        this = training(batch_size, x.shape[1] // batch_size, states.key, x, y) | {"size": size}
         if (saved := checkpoints.restore()) is not None:
-            checkpoints.same(saved.memory, size=size, batch_size=batch_size)
+            checkpoints.refuse_another("training", saved.memory["training"], this)
             done, programs = saved.memory["epochs"], saved.memory["programs"]
-            states = with_key(checkpoints.as_tree(saved, without_key(states), "states."), states.key)
+            states = with_keys(checkpoints.as_tree(saved, without_keys(states), "states."), states)
             if done > 0:
                 shape = {split: dict.fromkeys(names, 0) for split in splits}
                 history = files.arrays_as(shape, saved.arrays, "history.")
@@ -134,7 +136,10 @@ def fit_seeds(
             }
         if done < epochs:
             program = fingerprint(advance.lower(states, splits, size).compile().as_text() or "")
-            programs += [program] if programs[-1:] != [program] else []
+            if programs[-1:] != [program]:
+                if programs:
+                    another_program(checkpoints)
+                programs.append(program)
     progress = progress or Progress(epochs)
     sitting = Sitting(checkpoints, position, lambda: ending(states, "+".join(programs)))
     try:

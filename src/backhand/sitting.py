@@ -1,11 +1,13 @@
 """A sitting: a training from where it was taken up to where it is left, done or not."""
 
+import warnings
 from collections.abc import Callable
 from contextlib import ExitStack
 from types import TracebackType
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from backhand import files
@@ -70,6 +72,7 @@ class Sitting:
 
 def ending(state: TrainState, program: str) -> dict[str, Any]:
     """What a receipt says of a training: its program's fingerprint, the number of steps, digests of where it ended."""
+    state = without_keys(state)
     return {
         "program_sha256": program,
         "step": np.asarray(state.step).tolist(),
@@ -78,11 +81,40 @@ def ending(state: TrainState, program: str) -> dict[str, Any]:
     }
 
 
-def without_key(state: TrainState) -> TrainState:
-    """The state with its key, or keys, as plain arrays."""
-    return state._replace(key=jax.random.key_data(state.key))
+def training(batch_size: int, batches: int, key: jax.Array, x: Any, y: Any) -> dict[str, Any]:
+    """What tells one training from another, in JSON's terms, and a user need not put into a checkpoint's config.
+
+    Of the data it is all targets y, and a thousand rows of x: to look at all of it would take longer than a checkpoint.
+    """
+    some = {"x": np.asarray(x[:: max(1, len(x) // 1000)]), "y": np.asarray(y)}
+    return {
+        "batch_size": batch_size,
+        "batches": batches,
+        "key": np.asarray(jax.random.key_data(key)).tolist(),
+        "data_sha256": sha256(some),
+    }
 
 
-def with_key(state: TrainState, like: jax.Array) -> TrainState:
-    """The reverse of `without_key`: the state with keys of the kind that `like` is."""
-    return state._replace(key=jax.random.wrap_key_data(state.key, impl=jax.random.key_impl(like)))
+def another_program(checkpoints: Checkpoints) -> None:
+    """Warn that a training goes on by another program than it began with."""
+    warnings.warn(
+        f"{checkpoints.folder}: steps are now taken by another program than before the checkpoint, of another loss or "
+        f"optimizer setting, by another version or on another machine; so the end may be another",
+        stacklevel=3,
+    )
+
+
+def without_keys(tree: Any) -> Any:
+    """The tree with each key's data for the key, which no file holds: optimizers that draw noise have keys, too."""
+    return jax.tree.map(lambda a: jax.random.key_data(a) if _is_key(a) else a, tree)
+
+
+def with_keys(tree: Any, like: Any) -> Any:
+    """The reverse: keys where `like` has some."""
+    return jax.tree.map(
+        lambda a, b: jax.random.wrap_key_data(a, impl=jax.random.key_impl(b)) if _is_key(b) else a, tree, like
+    )
+
+
+def _is_key(a: Any) -> bool:
+    return jnp.issubdtype(a.dtype, jax.dtypes.prng_key)
