@@ -22,7 +22,7 @@ from backhand.checks import positive_integer, seed_in_range
 
 LAB = Path(__file__).with_name("lab.py")
 # Three trainings, the last with epochs that last long enough for a checkpoint in the midst of one.
-COMMAND = ("--hidden", "512", "512", "--gradient", "manual", "--batch-size", "1", "--epochs", "10")
+COMMAND = ("--hidden", "512", "512", "--gradient", "manual", "--batch-size", "1", "--epochs", "24")
 
 
 @dataclass(frozen=True)
