@@ -14,6 +14,7 @@ import tyro
 
 from backhand import Linear, files, runs
 from backhand.digest import sha256
+from backhand.runs.comparison import contents
 from experiments import (
     bench,
     costs,
@@ -166,6 +167,26 @@ def test_a_file_that_is_gone(original, rerun, name, reason):
     found = reproduce.verdict(original, rerun)
     assert found.status == INCOMPARABLE
     assert reason in found.reasons[0]
+
+
+@pytest.mark.parametrize("name", ["receipt.json", "config.json", "metrics.jsonl", "results.json"])
+def test_files_that_are_no_files(original, rerun, name):
+    (original / name).unlink()
+    os.mkfifo(original / name)  # to read from it would take for ever
+    wanted = DIFFERENT if name == "results.json" else INCOMPARABLE
+    assert reproduce.verdict(original, rerun).status == wanted
+
+
+@pytest.mark.parametrize("name", ["receipt.json", "config.json", "metrics.jsonl", "params.safetensors"])
+def test_files_that_lie_elsewhere(original, rerun, name):
+    (original / name).unlink()
+    (original / name).symlink_to(rerun / name)
+    assert reproduce.verdict(original, rerun).status == INCOMPARABLE
+
+
+def test_metrics_without_end(original, rerun):
+    os.truncate(original / "metrics.jsonl", 2**40)  # of holes
+    assert "metrics.jsonl is too long" in str(reproduce.verdict(original, rerun))
 
 
 def test_files_that_are_another_runs(original, rerun, tmp_path):
@@ -367,7 +388,7 @@ def test_nets_kept_one_by_one_have_one_digest(rerun, tmp_path):
         (tmp_path / "nets").mkdir(exist_ok=True)
         files.write(tmp_path / "nets" / f"{name}.safetensors", files.encode(net))
     done = {name: {"params_sha256": sha256(net)} for name in ("b", "a")}
-    assert reproduce.params_sha256(tmp_path) == lecun.sha256_of(done)
+    assert reproduce.params_sha256(contents(tmp_path)) == lecun.sha256_of(done)
 
 
 def test_every_experiment_has_a_short_run():
