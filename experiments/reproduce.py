@@ -16,6 +16,7 @@ import hashlib
 import json
 import math
 import shlex
+import signal
 import subprocess
 import sys
 import tempfile
@@ -292,19 +293,27 @@ def reproduce_all(data_dir: Path | None) -> int:
 
 
 def main() -> None:
-    """The command line."""
-    config = tyro.cli(Config, description=__doc__)
+    """The command line. At Ctrl-C and SIGTERM what it runs ends with it, and the temporary folder goes."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    try:
+        sys.exit(status(tyro.cli(Config, description=__doc__)))
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def status(config: Config) -> int:
+    """Do what was asked for, and print what came of it; the exit status."""
     if config.all == (config.run is not None):
         print(
             "reproduce: give the folder of a run, as --run runs/lab/20260704-120000, or --all",
             file=sys.stderr,
         )
-        sys.exit(INCOMPARABLE)
+        return INCOMPARABLE
     if config.run is None:
-        sys.exit(reproduce_all(config.data_dir))
+        return reproduce_all(config.data_dir)
     found = reproduce(config.run, config.data_dir)
     print(found)
-    sys.exit(found.status)
+    return found.status
 
 
 if __name__ == "__main__":

@@ -3,7 +3,9 @@ import json
 import os
 import re
 import shutil
+import signal
 import sys
+import tempfile
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -375,6 +377,24 @@ def test_bad_usage(monkeypatch, capsys, words):
     assert status == INCOMPARABLE
     assert said.err
     assert said.out == ""
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_stopped_it_leaves_nothing(original, tmp_path, monkeypatch, capsys, number, status):
+    def stopped(words, here, out):
+        assert out.parent == tmp_path
+        signal.raise_signal(number)
+
+    monkeypatch.setattr(reproduce, "carried_out", stopped)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        got, said = ended(monkeypatch, capsys, "--run", original)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert (got, said.out) == (status, "")
+    assert "Traceback" not in said.err
+    assert list(tmp_path.iterdir()) == [original]
 
 
 def test_a_folder_that_is_not_there(monkeypatch, capsys):
