@@ -294,6 +294,18 @@ def test_numbers_that_are_not_finite(tmp_path, monkeypatch, capsys):
     assert json.loads((folder / "receipt.json").read_text())["outcome"] == "not finite"
 
 
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.parametrize("place", ["backhand.runs.run.begun", "backhand.files.write"])
+def test_asked_to_stop_before_it_began(tmp_path, monkeypatch, capsys, number, status, place):
+    monkeypatch.setattr(place, lambda *_: signal.raise_signal(number))
+    monkeypatch.setattr(sys, "argv", ["toy.py", "--out", str(tmp_path / "out")])
+    with pytest.raises(SystemExit) as stop:
+        runs.main(Config, lambda config, run: pytest.fail("it ran"), "A toy.")
+    assert stop.value.code == status
+    assert capsys.readouterr().err == "\ntoy: interrupted before it began\n"
+    assert list(tmp_path.glob("out/*")) == []
+
+
 def test_ctrl_c_while_the_receipt_is_written(tmp_path, monkeypatch, capsys):
     finish = runs.Run.finish
 

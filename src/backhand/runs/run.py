@@ -83,7 +83,8 @@ class Run:
 
         Raises OSError where that can't be done, and leaves no folder.
         """
-        now = datetime.now(UTC)
+        fields = {field: plain(value) for field, value in vars(config).items() if field not in PLACES}
+        receipt, now = begun(name, fields), datetime.now(UTC)
         config.out.mkdir(parents=True, exist_ok=True)
         folder, count = config.out / f"{now:%Y%m%d-%H%M%S}", 1
         while True:
@@ -93,13 +94,12 @@ class Run:
             except FileExistsError:
                 count += 1
                 folder = config.out / f"{now:%Y%m%d-%H%M%S}-{count}"
-        fields = {field: plain(value) for field, value in vars(config).items() if field not in PLACES}
-        run = cls(folder, config, begun(name, fields))
+        run = cls(folder, config, receipt)
         try:
             files.sync_folder(config.out)
             run._lock = lock(run.write_json("config.json", fields))
             run._write_receipt("running")
-        except OSError:
+        except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise
         return run
