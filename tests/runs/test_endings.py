@@ -247,14 +247,18 @@ def test_asked_to_stop(tmp_path, number, status):
 
 
 def test_the_command_to_go_on_says_where_the_data_are(tmp_path):
+    """Of a file that lay elsewhere the run only knows the name."""
+
     @dataclass(frozen=True)
     class WithData:
         out: Path = tmp_path
+        csv: Path | None = tmp_path / "points.csv"
         data_dir: Path | None = Path("data")
         resume: Path | None = None
 
     run = runs.Run.start("toy", WithData())
-    assert going_on("toy", run) == f"make toy RESUME={run.folder} DATA_DIR=data"
+    words = f"RESUME={run.folder} CSV={tmp_path}/points.csv DATA_DIR=data"
+    assert going_on("toy", run) == f"make toy {words}"
 
 
 @pytest.mark.parametrize(
