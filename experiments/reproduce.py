@@ -2,8 +2,9 @@
 
 `make reproduce RUN=runs/lab/…` leaves nothing behind and says one of: bitwise identical (status 0); different (1);
 cannot be compared (2), as where data are not there or the run did not finish; same within t (3), and what explains
-that it is not the same: where nothing does, it is different. `make reproduce-all` does so for a short run of every
-experiment; its status is that of the worst.
+that it is not the same: where nothing does, it is different. Make itself ends with 2 at any but the first, and says
+which it was: `Error 3`. `make reproduce-all` does so for a short run of every experiment; its status is that of the
+worst.
 
 The t of an array is √ε of its dtype, of its largest magnitude: half the digits that the dtype carries, 3.5e-4 in
 float32. Sums taken in another order change the last digit; a training carries that on, and where it converges

@@ -6,6 +6,7 @@
     figures/             drawn from the files beside it
     report.html          one page, self-contained
     receipt.json         seed, versions, device, flags, commit, digests of data and parameters; how it ended
+    checkpoints/         of its trainings, until it is finished
 
 While a run goes on, its receipt says that it is "running"; so does that of one that was killed.
 
