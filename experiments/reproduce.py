@@ -2,8 +2,9 @@
 
 `make reproduce RUN=runs/lab/…` leaves nothing behind and says one of: bitwise identical (status 0); different (1);
 cannot be compared (2), as where data are not there or the run did not finish; same within t (3), and what explains
-that it is not the same: where nothing does, it is different. `make reproduce-all` does so for a short run of every
-experiment; its status is that of the worst.
+that it is not the same: where nothing does, it is different. Make itself ends with 2 at any but the first, and says
+which it was: `Error 3`. `make reproduce-all` does so for a short run of every experiment; its status is that of the
+worst.
 
 The t of an array is √ε of its dtype, of its largest magnitude: half the digits that the dtype carries, 3.5e-4 in
 float32. Sums taken in another order change the last digit; a training carries that on, and where it converges
@@ -16,12 +17,14 @@ import hashlib
 import json
 import math
 import shlex
+import signal
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -31,7 +34,7 @@ import tyro
 
 from backhand import files, runs
 from backhand.digest import sha256
-from backhand.runs.comparison import Apart, far, printable, read_json, shown
+from backhand.runs.comparison import Apart, contents, far, printable, read_bytes, read_json, shown, some
 from backhand.runs.receipt import PLACES
 
 EXPERIMENTS = Path(__file__).resolve().parent
@@ -111,7 +114,7 @@ def verdict(original: Path, again: Path) -> Verdict:
     measured = {**found.arrays, **metrics, **found.results}
     beyond = {name: apart for name, apart in measured.items() if excess(apart) > 1}
     steps = {name: both for name, both in found.digests.items() if name.endswith(".step")}
-    reasons = [*differing({**found.config, **steps}), *found.missing, *distances(beyond)]
+    reasons = [*differing({**found.config, **steps}), *some(found.missing), *distances(beyond)]
     if not measured and not reasons:  # an optimizer's state, which no file holds
         reasons = [*differing(found.digests)]
     if not reasons and not set(found.environment) - EXPLAIN_NOTHING:
@@ -143,50 +146,46 @@ def differing(values: Mapping[str, tuple[Any, Any]]) -> tuple[str, ...]:
 def distances(measured: Mapping[str, Apart]) -> list[str]:
     """How far what is apart is apart, the furthest first, in words."""
     furthest = sorted(measured, key=lambda name: -excess(measured[name]))
-    rest = [f"and {len(furthest) - 5} more"] if len(furthest) > 5 else []
-    return [
-        f"{name}: {far(measured[name])}; t is {tolerance(measured[name]):.1e}" for name in furthest[:5]
-    ] + rest
+    return some([f"{name}: {far(measured[name])}; t is {tolerance(measured[name]):.1e}" for name in furthest])
 
 
 def whole(folder: Path) -> None:
     """Raise IncomparableError where a run did not finish, or its files are not those of its receipt."""
     if not folder.is_dir():
         raise IncomparableError(f"{folder} is no folder")
-    if not (folder / "receipt.json").is_file():
-        raise IncomparableError(f"{folder} has no receipt.json: no run, or one that did not end")
+    inside = contents(folder)
+    if "receipt.json" not in inside:
+        raise IncomparableError(f"{folder} has no receipt.json: no run")
     receipt, config = read_json(folder / "receipt.json"), read_json(folder / "config.json")
     outcome = receipt.get("outcome")
     if outcome != "finished":
         raise IncomparableError(f"the run did not finish: its outcome is {shown(outcome)}")
     if not same(receipt.get("config"), config) or not same(receipt.get("seed"), config.get("seed")):
         raise IncomparableError("the run's files are not those of its receipt: config.json says otherwise")
-    if (kept := params_sha256(folder)) is None and "params_sha256" in receipt:
+    if (kept := params_sha256(inside)) is None and "params_sha256" in receipt:
         raise IncomparableError("the run's files are not those of its receipt: its parameters are gone")
     if kept != receipt.get("params_sha256"):
         raise IncomparableError("the run's files are not those of its receipt: its parameters are others")
-    metrics = folder / "metrics.jsonl"
+    lines = inside.get("metrics.jsonl")
     # Runs of old have no digest of it.
-    lines = hashlib.sha256(metrics.read_bytes()).hexdigest() if metrics.is_file() else None
-    if receipt.get("metrics_sha256", lines) != lines:
+    digest = None if lines is None else hashlib.sha256(read_bytes(lines)).hexdigest()
+    if receipt.get("metrics_sha256", digest) != digest:
         raise IncomparableError("the run's files are not those of its receipt: metrics.jsonl is another")
-    files_left = {path.name for path in folder.rglob("*") if path.suffix in RESULTS} - {
-        "config.json",
-        "receipt.json",
-    }
-    if not files_left:
+    if not any(name.endswith(RESULTS) for name in inside.keys() - {"config.json", "receipt.json"}):
         raise IncomparableError(f"{folder} holds no results that could be compared")
 
 
-def params_sha256(folder: Path) -> str | None:
+def params_sha256(inside: Mapping[str, Path]) -> str | None:
     """The digest of a run's parameters: of params.safetensors, or of the digests of nets that it keeps one by one."""
-    if (folder / "params.safetensors").is_file():
-        return sha256(files.read(folder / "params.safetensors")[0])
-    nets = [path for path in folder.glob("nets/*.safetensors") if not path.stem.endswith("-said")]
-    digests = {path.stem: bytes.fromhex(sha256(files.read(path)[0])) for path in nets}
-    return (
-        sha256({stem: np.frombuffer(digest, np.uint8) for stem, digest in digests.items()}) if nets else None
-    )
+    if "params.safetensors" in inside:
+        return sha256(files.read(inside["params.safetensors"])[0])
+    nets = {path.stem: path for name, path in inside.items() if fnmatchcase(name, "nets/*.safetensors")}
+    digests = {
+        stem: np.frombuffer(bytes.fromhex(sha256(files.read(path)[0])), np.uint8)
+        for stem, path in nets.items()
+        if not stem.endswith("-said")
+    }
+    return sha256(digests) if digests else None
 
 
 def same(a: Any, b: Any) -> bool:
@@ -295,19 +294,27 @@ def reproduce_all(data_dir: Path | None) -> int:
 
 
 def main() -> None:
-    """The command line."""
-    config = tyro.cli(Config, description=__doc__)
+    """The command line. At Ctrl-C and SIGTERM what it runs ends with it, and the temporary folder goes."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    try:
+        sys.exit(status(tyro.cli(Config, description=__doc__)))
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def status(config: Config) -> int:
+    """Do what was asked for, and print what came of it; the exit status."""
     if config.all == (config.run is not None):
         print(
             "reproduce: give the folder of a run, as --run runs/lab/20260704-120000, or --all",
             file=sys.stderr,
         )
-        sys.exit(INCOMPARABLE)
+        return INCOMPARABLE
     if config.run is None:
-        sys.exit(reproduce_all(config.data_dir))
+        return reproduce_all(config.data_dir)
     found = reproduce(config.run, config.data_dir)
     print(found)
-    sys.exit(found.status)
+    return found.status
 
 
 if __name__ == "__main__":

@@ -58,6 +58,10 @@ def test_a_failing_cell_is_named_and_the_page_so_far_kept(failed):
     assert html.index("The first") < html.index("The second") < html.index("ZeroDivisionError")
 
 
+def test_the_page_does_not_say_where_the_program_lay(failed):
+    assert str(failed[1].parents[2]) not in (failed[1] / "report.html").read_text()
+
+
 def test_the_kernel_is_this_python(failed):
     executed = nbformat.read(failed[1] / "program.ipynb", as_version=4)
     assert executed.cells[1].outputs[0].text == f"{sys.executable}\n"

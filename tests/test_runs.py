@@ -239,6 +239,13 @@ def test_going_on_otherwise_than_it_began_is_refused(tmp_path):
         runs.Run.resume("toy", Resumable(tmp_path), cut.folder)
 
 
+@pytest.mark.parametrize("csv", ["points.csv", "../points.csv", "/somewhere/points.csv"])
+def test_a_file_of_the_same_name_may_lie_anywhere(tmp_path, csv):
+    cut = runs.Run.start("toy", Resumable(tmp_path, csv=tmp_path / "points.csv"))
+    again = runs.Run.resume("toy", Resumable(tmp_path, csv=Path(csv)), cut.folder, ["csv"])
+    assert (again.config.csv, again.receipt["config"]["csv"]) == (Path(csv), "points.csv")
+
+
 def test_what_is_asked_for_no_more_is_refused(tmp_path):
     cut = runs.Run.start("toy", Resumable(tmp_path))
     stored = cut.read_json("config.json")

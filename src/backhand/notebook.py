@@ -9,6 +9,7 @@ through files, not ports. The run's folder keeps the executed notebook, and repo
 import os
 import queue
 import re
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -91,7 +92,9 @@ def run(config: Config, run: runs.Run) -> None:
         raise SystemExit(1) from error
     finally:
         run.write(f"{config.notebook.stem}.ipynb", nbformat.writes(notebook))
-        again = run.again(f"{COMMAND} {config.notebook}")
+        again = run.again(
+            f"{COMMAND} {shlex.quote(run.receipt['config']['notebook'])}"
+        )  # without its folders
         print(f"report  {run.write('report.html', page(notebook, *again))}")
 
 

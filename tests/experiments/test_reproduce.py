@@ -3,7 +3,9 @@ import json
 import os
 import re
 import shutil
+import signal
 import sys
+import tempfile
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ import tyro
 
 from backhand import Linear, files, runs
 from backhand.digest import sha256
+from backhand.runs.comparison import contents
 from experiments import (
     bench,
     costs,
@@ -166,6 +169,26 @@ def test_a_file_that_is_gone(original, rerun, name, reason):
     found = reproduce.verdict(original, rerun)
     assert found.status == INCOMPARABLE
     assert reason in found.reasons[0]
+
+
+@pytest.mark.parametrize("name", ["receipt.json", "config.json", "metrics.jsonl", "results.json"])
+def test_files_that_are_no_files(original, rerun, name):
+    (original / name).unlink()
+    os.mkfifo(original / name)  # to read from it would take for ever
+    wanted = DIFFERENT if name == "results.json" else INCOMPARABLE
+    assert reproduce.verdict(original, rerun).status == wanted
+
+
+@pytest.mark.parametrize("name", ["receipt.json", "config.json", "metrics.jsonl", "params.safetensors"])
+def test_files_that_lie_elsewhere(original, rerun, name):
+    (original / name).unlink()
+    (original / name).symlink_to(rerun / name)
+    assert reproduce.verdict(original, rerun).status == INCOMPARABLE
+
+
+def test_metrics_without_end(original, rerun):
+    os.truncate(original / "metrics.jsonl", 2**40)  # of holes
+    assert "metrics.jsonl is too long" in str(reproduce.verdict(original, rerun))
 
 
 def test_files_that_are_another_runs(original, rerun, tmp_path):
@@ -356,6 +379,24 @@ def test_bad_usage(monkeypatch, capsys, words):
     assert said.out == ""
 
 
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_stopped_it_leaves_nothing(original, tmp_path, monkeypatch, capsys, number, status):
+    def stopped(words, here, out):
+        assert out.parent == tmp_path
+        signal.raise_signal(number)
+
+    monkeypatch.setattr(reproduce, "carried_out", stopped)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        got, said = ended(monkeypatch, capsys, "--run", original)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert (got, said.out) == (status, "")
+    assert "Traceback" not in said.err
+    assert list(tmp_path.iterdir()) == [original]
+
+
 def test_a_folder_that_is_not_there(monkeypatch, capsys):
     status, said = ended(monkeypatch, capsys, "--run", "nowhere")
     assert (status, said.out) == (INCOMPARABLE, "cannot be compared\n  nowhere is no folder\n")
@@ -367,7 +408,7 @@ def test_nets_kept_one_by_one_have_one_digest(rerun, tmp_path):
         (tmp_path / "nets").mkdir(exist_ok=True)
         files.write(tmp_path / "nets" / f"{name}.safetensors", files.encode(net))
     done = {name: {"params_sha256": sha256(net)} for name in ("b", "a")}
-    assert reproduce.params_sha256(tmp_path) == lecun.sha256_of(done)
+    assert reproduce.params_sha256(contents(tmp_path)) == lecun.sha256_of(done)
 
 
 def test_every_experiment_has_a_short_run():

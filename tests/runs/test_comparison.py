@@ -1,5 +1,6 @@
 import json
 import math
+import os
 import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 
 from backhand import Linear, files, runs
+from backhand.runs.comparison import read_json
 
 
 @dataclass(frozen=True)
@@ -196,3 +198,41 @@ def test_nothing_outside_the_folder_is_read(pair, tmp_path):
     (tmp_path / "secret.json").write_text('{"secret": 1}')
     (pair[1] / "other.json").symlink_to(tmp_path / "secret.json")
     assert runs.diff(*pair).same
+    for name in ("receipt.json", "config.json"):
+        shutil.move(pair[1] / name, tmp_path / name)
+        (pair[1] / name).symlink_to(tmp_path / name)
+        with pytest.raises(ValueError, match="should be a file"):
+            read_json(pair[1] / name)
+    with pytest.raises(ValueError, match="holds no run"):
+        runs.diff(*pair)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="the system has no pipes with names")
+def test_what_never_ends_is_not_read(pair):
+    (pair[1] / "config.json").unlink()
+    os.mkfifo(pair[1] / "config.json")
+    with pytest.raises(ValueError, match=r"config\.json should be a file"):
+        read_json(pair[1] / "config.json")
+    with pytest.raises(ValueError, match="holds no run"):
+        runs.diff(*pair)
+
+
+@pytest.mark.parametrize("name", ["receipt.json", "results.json", "metrics.jsonl"])
+def test_what_is_too_long_is_not_read(pair, name):
+    os.truncate(pair[1] / name, 2**40)  # of holes
+    with pytest.raises(ValueError, match=f"{name} is too long to be compared: 1,099,511,627,776 bytes"):
+        runs.diff(*pair)
+
+
+def test_many_sittings_take_no_longer_each(pair):
+    edit(pair[1] / "receipt.json", lambda r: r | {"earlier": [{"cores": 7 + n} for n in range(50_000)]})
+    (values,) = runs.diff(*pair).environment.values()
+    assert len(values[1]) == 50_001
+
+
+def test_an_account_is_short(pair):
+    edit(pair[1] / "results.json", lambda r: r + [{"loss": n} for n in range(99)])
+    assert str(runs.diff(*pair)).splitlines()[4:] == [
+        "missing      a has no results.5.loss",
+        "missing      and 94 more",
+    ]

@@ -247,14 +247,18 @@ def test_asked_to_stop(tmp_path, number, status):
 
 
 def test_the_command_to_go_on_says_where_the_data_are(tmp_path):
+    """Of a file that lay elsewhere the run only knows the name."""
+
     @dataclass(frozen=True)
     class WithData:
         out: Path = tmp_path
+        csv: Path | None = tmp_path / "points.csv"
         data_dir: Path | None = Path("data")
         resume: Path | None = None
 
     run = runs.Run.start("toy", WithData())
-    assert going_on("toy", run) == f"make toy RESUME={run.folder} DATA_DIR=data"
+    words = f"RESUME={run.folder} CSV={tmp_path}/points.csv DATA_DIR=data"
+    assert going_on("toy", run) == f"make toy {words}"
 
 
 @pytest.mark.parametrize(
@@ -292,6 +296,18 @@ def test_numbers_that_are_not_finite(tmp_path, monkeypatch, capsys):
         f"toy: training stopped at step 137: the loss is nan.\nwhat was finished is kept in {folder}\n",
     )
     assert json.loads((folder / "receipt.json").read_text())["outcome"] == "not finite"
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.parametrize("place", ["backhand.runs.run.begun", "backhand.files.write"])
+def test_asked_to_stop_before_it_began(tmp_path, monkeypatch, capsys, number, status, place):
+    monkeypatch.setattr(place, lambda *_: signal.raise_signal(number))
+    monkeypatch.setattr(sys, "argv", ["toy.py", "--out", str(tmp_path / "out")])
+    with pytest.raises(SystemExit) as stop:
+        runs.main(Config, lambda config, run: pytest.fail("it ran"), "A toy.")
+    assert stop.value.code == status
+    assert capsys.readouterr().err == "\ntoy: interrupted before it began\n"
+    assert list(tmp_path.glob("out/*")) == []
 
 
 def test_ctrl_c_while_the_receipt_is_written(tmp_path, monkeypatch, capsys):

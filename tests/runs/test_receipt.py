@@ -105,6 +105,12 @@ def test_paths_are_cut_to_their_last_part(word, kept):
     assert receipt._less_folders(word) == kept
 
 
+@pytest.mark.parametrize("place", ["--out", "--data-dir", "--data_dir", "--resume"])
+def test_places_are_left_out(place):
+    for words in ([place, "/home/joe"], [f"{place}=joe"]):
+        assert receipt._placeless(["lab.py", *words, "--batch-size", "8"]) == ["lab.py", "--batch-size", "8"]
+
+
 def test_another_source_shows(tmp_path, monkeypatch):
     script = tmp_path / "toy.py"
     monkeypatch.setattr(sys, "argv", [str(script)])

@@ -46,9 +46,9 @@ def main(
     args = [word for argument in sys.argv[1:] for word in _words(argument)]
     config = tyro.cli(config_type, args=args, prog=prog or f"python {sys.argv[0]}", description=description)
     warnings.showwarning = lambda message, *_: print(f"{name}: {message}", file=sys.stderr)
-    run = _opened(name, config, args)
-    start = time.monotonic()
     with _handling({signal.SIGTERM: _terminate}):
+        run = _opened(name, config, args)
+        start = time.monotonic()
         try:
             experiment(run.config, run)  # type: ignore[arg-type]
             run.finish("finished", time.monotonic() - start)
@@ -92,6 +92,8 @@ def _opened(name: str, config: Config, args: Sequence[str]) -> Run:
         return Run.start(name, config) if resumed is None else Run.resume(name, config, resumed, said)
     except (RefusedError, FolderError) as error:
         _exit(f"{name}: {error}", 2)
+    except KeyboardInterrupt as stop:
+        _exit(f"\n{name}: interrupted before it began", _status(stop))
     except OSError as error:
         folder = f"--out {config.out}" if resumed is None else f"--resume {resumed}"
         _exit(f"{name}: {folder} can't be written: {reason(error)}", 2)
@@ -123,8 +125,12 @@ def _farewell(name: str, run: Run, stop: BaseException) -> tuple[str, int]:
     if run.folder.is_dir() and hasattr(run.config, "resume"):
         kept += f"\nto go on    {going_on(name, run)}"
     if isinstance(stop, KeyboardInterrupt):
-        return f"\n{name}: interrupted; {kept}", 143 if isinstance(stop, Terminated) else 130
+        return f"\n{name}: interrupted; {kept}", _status(stop)
     return f"{name}: {stop}; {kept}", 1
+
+
+def _status(stop: KeyboardInterrupt) -> int:
+    return 143 if isinstance(stop, Terminated) else 130
 
 
 @contextmanager

@@ -7,7 +7,8 @@ to be so.
 import json
 import math
 import os
-from collections.abc import Iterator, Mapping
+import stat
+from collections.abc import Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -28,6 +29,7 @@ NEUTRAL = (
     "outcome",
 )  # fmt: skip
 PROGRAM = ".program_sha256"  # a circumstance among the digests
+LONGEST = 100_000_000  # bytes of JSON that are read; a file may say that it is any size
 
 
 class Apart(NamedTuple):
@@ -69,7 +71,7 @@ class Difference(NamedTuple):
         )
 
     def __str__(self) -> str:
-        lines = [f"missing      {words}" for words in self.missing]
+        lines = [f"missing      {words}" for words in some(self.missing)]
         for what in ("config", "environment", "digests"):
             both: Mapping[str, tuple[Any, Any]] = getattr(self, what)
             lines += [f"{what:12} {name}: {shown(a)} and {shown(b)}" for name, (a, b) in both.items()]
@@ -78,8 +80,9 @@ class Difference(NamedTuple):
         for what in ("metrics", "arrays", "results"):
             apart: Mapping[str, Apart] = getattr(self, what)
             worst = sorted(apart, key=lambda name: -apart[name].relative)
-            lines += [f"{what:12} {name}: {far(apart[name])}" for name in worst[:5]]
-            lines += [f"{what:12} and {len(worst) - 5} more"] if len(worst) > 5 else []
+            lines += [
+                f"{what:12} {words}" for words in some([f"{name}: {far(apart[name])}" for name in worst])
+            ]
         return printable("\n".join(lines or ["no difference"]))
 
 
@@ -147,17 +150,44 @@ def diff(a: str | os.PathLike[str], b: str | os.PathLike[str]) -> Difference:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """The object that a JSON file of a run holds; ValueError where it holds something else, OSError where none."""
-    value = _parsed(path, path.read_bytes())
+    """The object that a JSON file of a run holds.
+
+    Raises ValueError where it holds something else, or is a link or no file; OSError where there is none.
+    """
+    if not stat.S_ISREG(path.lstat().st_mode):
+        raise ValueError(f"{path} should be a file, and is a link, a folder or a device")
+    value = _parsed(path, read_bytes(path))
     if not isinstance(value, dict):
         raise ValueError(f"{path} should hold a JSON object, got {shown(value)}")
     return value
+
+
+def contents(folder: Path) -> dict[str, Path]:
+    """A run's files, by name in its folder: "nets/a.safetensors"; neither links that lead out of it nor devices."""
+    root = folder.resolve()
+    return {
+        path.relative_to(folder).as_posix(): path
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.resolve().is_relative_to(root)
+    }
+
+
+def read_bytes(path: Path) -> bytes:
+    """What is in a file of a run; ValueError where it is too long to be read whole."""
+    if (size := path.stat().st_size) > LONGEST:
+        raise ValueError(f"{path} is too long to be compared: {size:,} bytes, and {LONGEST:,} are read")
+    return path.read_bytes()
 
 
 def shown(value: Any) -> str:
     """A value of JSON, however long, in a few words that do nothing to a terminal."""
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
     return printable(text if len(text) <= 80 else f"{text[:60]}… ({len(text)} characters)")
+
+
+def some(lines: Sequence[str]) -> list[str]:
+    """The first five, and how many more there are."""
+    return [*lines[:5], *([f"and {len(lines) - 5} more"] if len(lines) > 5 else [])]
 
 
 def far(apart: Apart) -> str:
@@ -173,9 +203,10 @@ def printable(text: str) -> str:
 
 
 def _record(folder: Path) -> _Record:
-    if not (folder / "config.json").is_file():
+    inside = contents(folder)
+    if "config.json" not in inside:
         raise ValueError(f"diff: {folder} holds no run: a run's folder has a config.json")
-    receipt = read_json(folder / "receipt.json") if (folder / "receipt.json").is_file() else {}
+    receipt = read_json(inside["receipt.json"]) if "receipt.json" in inside else {}
     times = TIMES.get(str(receipt.get("experiment")), ())
 
     def kept(prefix: str, value: Any) -> dict[str, Any]:
@@ -185,24 +216,21 @@ def _record(folder: Path) -> _Record:
             if not any(fnmatchcase(name, pattern) for pattern in times)
         }
 
-    inside = [
-        p for p in sorted(folder.rglob("*")) if p.is_file() and p.resolve().is_relative_to(folder.resolve())
-    ]
     arrays: dict[str, np.ndarray] = {}
     results: dict[str, Any] = {}
     metrics: list[dict[str, Any]] = []
-    for path in inside:
+    for path in inside.values():
         name = path.relative_to(folder).with_suffix("").as_posix()
         if name.startswith("checkpoints/"):  # on the way, and gone at the end
             continue
         if path.suffix == ".safetensors":
             arrays |= {f"{name}/{leaf}": a for leaf, a in files.read(path)[0].items()}
         elif path.suffix in (".json", ".ipynb") and name not in ("config", "receipt"):
-            results |= kept(name, _parsed(path, path.read_bytes()))
+            results |= kept(name, _parsed(path, read_bytes(path)))
         elif name == "metrics" and path.suffix == ".jsonl":
-            records = [_parsed(path, line) for line in path.read_bytes().splitlines()]
+            records = [_parsed(path, line) for line in read_bytes(path).splitlines()]
             metrics = [kept("metrics", record) for record in records]
-    return _Record(read_json(folder / "config.json"), receipt, metrics, arrays, results)
+    return _Record(read_json(inside["config.json"]), receipt, metrics, arrays, results)
 
 
 def _parsed(path: Path, text: bytes) -> Any:
@@ -226,14 +254,13 @@ def _flat(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
 def _environment(receipt: Mapping[str, Any]) -> dict[str, Any]:
     """Circumstances by name; where they changed from sitting to sitting, all there were."""
     earlier = receipt.get("earlier", [])
-    said: dict[str, list[Any]] = {}
+    said: dict[str, dict[Any, None]] = {}
     for sitting in [receipt, *(earlier if isinstance(earlier, list) else [earlier])]:
         for name, value in _flat(sitting):
             key = name.split(".")[0]
             if key not in NEUTRAL and not _of_digests(key):
-                said.setdefault(name, [])
-                said[name] += [value] if value not in said[name] else []
-    return {name: values[0] if len(values) == 1 else values for name, values in said.items()}
+                said.setdefault(name, {})[value] = None
+    return {name: values[0] if len(values := list(unique)) == 1 else values for name, unique in said.items()}
 
 
 def _of_digests(key: str) -> bool:

@@ -65,11 +65,12 @@ def circumstances() -> dict[str, Any]:
 
 def _placeless(words: list[str]) -> list[str]:
     """Words of a command line, less what says where things lie."""
-    places = {f"--{field.replace('_', '-')}" for field in PLACES}
+    places = {f"--{field}" for field in PLACES}
+    flags = [word.replace("-", "_").replace("__", "--", 1) for word in words]  # either is taken
     return [
         _less_folders(word)
-        for before, word in zip(["", *words], words, strict=False)
-        if word.split("=")[0] not in places and before not in places
+        for before, flag, word in zip(["", *flags], flags, words, strict=False)
+        if flag.split("=")[0] not in places and before not in places
     ]
 
 

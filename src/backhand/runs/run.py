@@ -6,6 +6,7 @@
     figures/             drawn from the files beside it
     report.html          one page, self-contained
     receipt.json         seed, versions, device, flags, commit, digests of data and parameters; how it ended
+    checkpoints/         of its trainings, until it is finished
 
 While a run goes on, its receipt says that it is "running"; so does that of one that was killed.
 
@@ -83,7 +84,8 @@ class Run:
 
         Raises OSError where that can't be done, and leaves no folder.
         """
-        now = datetime.now(UTC)
+        fields = {field: plain(value) for field, value in vars(config).items() if field not in PLACES}
+        receipt, now = begun(name, fields), datetime.now(UTC)
         config.out.mkdir(parents=True, exist_ok=True)
         folder, count = config.out / f"{now:%Y%m%d-%H%M%S}", 1
         while True:
@@ -93,13 +95,12 @@ class Run:
             except FileExistsError:
                 count += 1
                 folder = config.out / f"{now:%Y%m%d-%H%M%S}-{count}"
-        fields = {field: plain(value) for field, value in vars(config).items() if field not in PLACES}
-        run = cls(folder, config, begun(name, fields))
+        run = cls(folder, config, receipt)
         try:
             files.sync_folder(config.out)
             run._lock = lock(run.write_json("config.json", fields))
             run._write_receipt("running")
-        except OSError:
+        except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise
         return run
@@ -124,14 +125,19 @@ class Run:
         if set(stored) != set(fields) or former.get("experiment", name) != name:
             raise RefusedError(f"resume should be the folder of a run of {name}, got {folder}")
         defaults = vars(type(config)())
+        # A file's name may be all that was stored of it: where it lies is for now to say.
+        again = {
+            field
+            for field, value in fields.items()
+            if plain(value) == stored[field] or (isinstance(value, Path) and value.name == stored[field])
+        }
         for field, value in fields.items():
-            if (field in said or value != defaults[field]) and plain(value) != stored[field]:
+            if (field in said or value != defaults[field]) and field not in again:
                 raise RefusedError(
                     f"{field} was {plain(stored[field])} in {folder}, got {plain(value)}; leave it out to go on"
                 )
-        # A file's name is all that was stored of it: where it lies is for now to say.
         as_they_were = {
-            field: fields[field] if plain(fields[field]) == v else tuple(v) if isinstance(v, list) else v
+            field: fields[field] if field in again else tuple(v) if isinstance(v, list) else v
             for field, v in stored.items()
         }
         try:
@@ -331,12 +337,13 @@ def reason(error: OSError) -> str:
 
 def going_on(name: str, run: Run) -> str:
     """The make command that goes on with a run of an experiment whose config has `resume`."""
-    places = {"RESUME": run.folder, "DATA_DIR": getattr(run.config, "data_dir", None)}
-    said = {field: str(path) for field, path in places.items() if path is not None}
-    words = {
-        field: path if shlex.quote(path) == path else f'"{shlex.quote(path)}"' for field, path in said.items()
+    paths = {field: path for field, path in vars(run.config).items() if isinstance(path, Path)}
+    said = {"resume": run.folder} | {
+        field: path for field, path in paths.items() if field not in ("out", "resume")
     }
-    return " ".join([f"make {name}", *(f"{field}={word}" for field, word in words.items())])
+    words = {field.upper(): shlex.quote(str(path)) for field, path in said.items()}
+    quoted = {field: f'"{word}"' if word.startswith("'") else word for field, word in words.items()}
+    return " ".join([f"make {name}", *(f"{field}={word}" for field, word in quoted.items())])
 
 
 def command(name: str, config: ExperimentConfig) -> str:
