@@ -1,5 +1,6 @@
 import json
 import shutil
+import sys
 import warnings
 
 import numpy as np
@@ -145,6 +146,59 @@ def test_they_take_a_fiftieth_of_the_time(tmp_path, monkeypatch):
         now[0] = at
         assert saving.due() is due
     saving.close()
+
+
+def test_they_do_so_where_training_goes_on(tmp_path):
+    written(tmp_path)
+    again = Checkpoints(tmp_path, {"seed": 3})
+    again.restore()
+    again.save(3, {"w": W + 3}, {})  # is there
+    assert again.due()  # how long one takes is not known yet
+    again.save(4, {"w": W}, {})
+    assert not again.due()
+    again.close()
+
+
+@pytest.mark.parametrize("kind", ["file", "link", "broken link"])
+@pytest.mark.parametrize("number", ["2", "9"])
+def test_what_is_no_checkpoint_is_put_out_of_the_way(tmp_path, kind, number):
+    folder = tmp_path / "checkpoints"
+    written(folder, (3, 4))
+    if kind == "file":
+        (folder / number).write_text("mine")
+    else:
+        (tmp_path / "mine").mkdir()
+        (folder / number).symlink_to(tmp_path / ("mine" if kind == "link" else "nowhere"))
+    again = Checkpoints(folder, {"seed": 3})
+    with pytest.warns(UserWarning, match=f"{number} is damaged .* now called damaged-{number}-"):
+        assert again.restore().step == 4
+    for step in (5, 6, 9):
+        again.save(step, {"w": W}, {}, wait=True)
+    again.close()
+    assert on_disk(folder) == [6, 9]
+    assert kind == "file" or (tmp_path / "mine").exists()
+
+
+@pytest.mark.parametrize("missing", ["orbax.checkpoint", "safetensors"])
+def test_what_is_not_installed_is_no_damage(tmp_path, monkeypatch, missing):
+    written(tmp_path)
+    monkeypatch.setitem(sys.modules, missing, None)
+    checkpoints._orbax.cache_clear()
+    with pytest.raises(ImportError, match=r"pip install 'backhand\[cli\]'"):
+        Checkpoints(tmp_path, {"seed": 3}).restore()
+    assert on_disk(tmp_path) == [2, 3]
+
+
+def test_no_memory_is_no_damage(tmp_path, monkeypatch):
+    written(tmp_path)
+
+    def none_left(folder):
+        raise MemoryError
+
+    monkeypatch.setattr(checkpoints, "read", none_left)
+    with pytest.raises(MemoryError):
+        Checkpoints(tmp_path, {"seed": 3}).restore()
+    assert on_disk(tmp_path) == [2, 3]
 
 
 def test_a_folder_that_cannot_be_written(tmp_path):

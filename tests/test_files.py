@@ -4,6 +4,7 @@ import os
 import pickle
 import stat
 import struct
+import sys
 import zipfile
 
 import jax
@@ -200,3 +201,9 @@ def test_two_leaves_of_one_name(tmp_path):
 def test_no_file(tmp_path):
     with pytest.raises(FileNotFoundError, match="absent"):
         files.load(tmp_path / "absent", NET, X)
+
+
+def test_without_safetensors_it_is_said_what_to_install(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "safetensors", None)
+    with pytest.raises(ImportError, match=r"pip install 'backhand\[cli\]'"):
+        bh.save(tmp_path / "p.safetensors", {"w": np.ones(3)})

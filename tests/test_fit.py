@@ -115,7 +115,7 @@ def test_a_score_that_is_not_finite_stops_it(monkeypatch):
         return real(*args) | ({"loss": math.nan} if len(args[3]) == 20 else {})  # of the validation set
 
     monkeypatch.setattr(fit_module, "score", score)
-    with pytest.raises(NonFiniteError, match="after epoch 1, scored on all of validation"):
+    with pytest.raises(NonFiniteError, match="scored on all of validation: in training, by forward"):
         run(epochs=7)
 
 
@@ -240,6 +240,7 @@ def poisoned(value):
             r"squared_error: target should have the prediction's shape \(80, 2\)",
         ),
         bad("loss", cross_entropy, ValueError, "should hold probabilities"),
+        bad("checkpoints", "folder", TypeError, r"such as Checkpoints\('folder'\), got 'folder'"),
     ],
 )
 def test_bad_input_is_refused_before_the_first_step(name, value, error, says):

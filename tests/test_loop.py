@@ -1,5 +1,7 @@
+import gc
 import signal
 import warnings
+import weakref
 from functools import partial
 
 import jax
@@ -115,7 +117,7 @@ def test_asked_to_stop_it_writes_a_checkpoint_first(
         number, lambda *_: heard.append(number) or (_ for _ in ()).throw(KeyboardInterrupt)
     )
     try:
-        advance, calls = loop.advance, []
+        advance, calls = loop.advancing(STEP), []
 
         def asked(*args):
             calls.append(None)
@@ -124,7 +126,7 @@ def test_asked_to_stop_it_writes_a_checkpoint_first(
             return advance(*args)
 
         asked.lower = advance.lower
-        monkeypatch.setattr(loop, "advance", asked)
+        monkeypatch.setattr(loop, "advancing", lambda step: asked)
         saving = Checkpoints(tmp_path)
         with pytest.raises(KeyboardInterrupt):
             fitted(saving)
@@ -137,24 +139,78 @@ def test_asked_to_stop_it_writes_a_checkpoint_first(
         signal.signal(number, before)
 
 
+OTHER = bh.serial(bh.linear(9), bh.relu, bh.linear(3))
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
         ({"batch_size": 8}, "batch_size was 7, and is 8"),
-        ({"net": "wider"}, r"state.params.0.w is float64\[4, 8\], not float64\[4, 9\]"),
+        ({"net": OTHER}, r"state.params.0.w is float64\[4, 8\], not float64\[4, 9\]"),
+        ({"seed": 1}, r"another training: key was \["),
+        ({"x": 2 * X}, "another training: data_sha256 was"),
+        ({"metrics": [bh.accuracy]}, r"scores was \['loss'\], and is \['loss', 'accuracy'\]"),
+        ({"validation": (X, Y)}, "scores was"),
+        ({"epochs": 1}, "are of 2 epochs, more than epochs, 1"),
     ],
 )
 def test_another_trainings_checkpoints_are_refused(tmp_path, options, words):
-    fitted(Checkpoints(tmp_path))
-    start, step = START, STEP
-    if options.get("net") == "wider":
-        options = {"net": (net := bh.serial(bh.linear(9), bh.relu, bh.linear(3)))}
-        start, step = bh.init_state(jax.random.key(0), net, ADAM, X), bh.make_step(bh.manual(net, LOSS), ADAM)
+    def trained(net=NET, seed=0, x=X, epochs=2, batch_size=7, **more):
+        start = bh.init_state(jax.random.key(seed), net, ADAM, X)
+        step = STEP if net is NET else bh.make_step(bh.manual(net, LOSS), ADAM)
+        settings = {"net": net, "loss": LOSS, "epochs": epochs, "batch_size": batch_size} | more
+        bh.fit(start, step, (x, Y), checkpoints=Checkpoints(tmp_path), **settings)
+
+    trained()
     with pytest.raises(ValueError, match=words):
-        bh.fit(
-            start, step, (X, Y), **{"net": NET, "loss": LOSS, "epochs": 4, "batch_size": 7} | options,
-            checkpoints=Checkpoints(tmp_path),
-        )  # fmt: skip
+        trained(**options)
+
+
+def test_patience_that_was_not_there_is_refused(tmp_path):
+    fitted(Checkpoints(tmp_path), epochs=2)
+    with pytest.raises(ValueError, match="patience was 'none', and is 'some'"):
+        fitted(Checkpoints(tmp_path), patience=2)
+
+
+def test_other_settings_of_the_optimizer_are_warned_of(tmp_path):
+    fitted(Checkpoints(tmp_path), epochs=1)
+    with pytest.warns(UserWarning, match="are taken by another program"):
+        fitted(Checkpoints(tmp_path), step=bh.make_step(bh.manual(NET, LOSS), optax.adam(1e-3)))
+
+
+def test_an_optimizer_with_a_key_goes_on(tmp_path, single_steps):
+    def noisy():
+        return optax.chain(optax.add_noise(0.1, 0.5, jax.random.key(1)), optax.sgd(0.1))
+
+    def end(checkpoints=None):
+        start = START._replace(opt_state=noisy().init(START.params))
+        step, settings = bh.make_step(bh.manual(NET, LOSS), noisy()), {"epochs": 2, "batch_size": 7}
+        return bh.fit(start, step, (X, Y), net=NET, loss=LOSS, checkpoints=checkpoints, **settings)[0]
+
+    with pytest.raises(SystemExit):
+        end(Stopped(tmp_path, 5))
+    for a, b in zip(
+        *(jax.tree.leaves(state.params) for state in (end(), end(Stopped(tmp_path)))), strict=True
+    ):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_programs_of_steps_that_are_gone_are_gone():
+    def taken():
+        step = bh.make_step(bh.manual(NET, LOSS), ADAM)
+        loop.Loop(START, step, (X, Y), net=NET, loss=LOSS, batch_size=7).epoch()
+        return weakref.ref(step)
+
+    steps = [taken() for _ in range(7)]
+    gc.collect()
+    assert sum(step() is not None for step in steps) <= 4
+
+
+def test_the_program_is_read_once(tmp_path, monkeypatch):
+    read = []
+    monkeypatch.setattr(loop, "fingerprint", lambda text: read.append(text) or "program")
+    fitted(Checkpoints(tmp_path))
+    assert len(read) == 1
 
 
 def test_training_goes_on_for_more_epochs(tmp_path, uninterrupted):

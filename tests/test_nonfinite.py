@@ -215,5 +215,5 @@ def test_the_error_also_says_where_nothing_was_found():
     )
     alone = NonFiniteError(epoch=3, seed=2)
     assert str(alone).startswith(
-        "training of states[2] stopped in epoch 3: the loss or a parameter is not finite"
+        "training of states[2] stopped in epoch 3: not all of its numbers are finite"
     )

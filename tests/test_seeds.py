@@ -179,3 +179,14 @@ def test_a_loss_that_no_step_explains():
     net = NET._replace(apply=lambda params, x: NET.apply(params, x) * jnp.nan, combine=None)
     with pytest.raises(NonFiniteError, match=r"of states\[0\] stopped in epoch 1: .* taken again alone, are"):
         train(net=net)
+
+
+def test_an_optimizer_that_overflows_is_not_passed_over():
+    """The second moment is infinite, the parameters finite: Adam would stand still for ever."""
+    big = bh.deterministic(lambda key, x: (), lambda p, x: (x, ()), lambda p, r, dy: ((), dy * 1e200), "big")
+    net = bh.serial(bh.linear(4), big, bh.linear(3))
+    states = init_seeds(SEEDS, net, ADAM, SPLITS["train"][0][0])
+    with pytest.raises(NonFiniteError, match=r"of states\[0\] stopped at step 0 .*optimizer"):
+        fit_seeds(
+            states, bh.make_step(bh.manual(net, LOSS), ADAM), SPLITS, net=net, loss=LOSS, epochs=3, batch_size=5
+        )  # fmt: skip
