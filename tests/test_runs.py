@@ -298,6 +298,20 @@ def test_a_refused_resume_leaves_the_folder_as_it_was(tmp_path, monkeypatch, cap
     assert {path.name: path.read_bytes() for path in cut.folder.iterdir()} == before
 
 
+def test_checkpoints_of_another_training_are_refused(tmp_path, monkeypatch, capsys):
+    cut = runs.Run.start("toy", Resumable(tmp_path))
+    saving = cut.checkpoints("net")
+    saving.save(1, {}, {}, wait=True)
+    saving.close()
+    cut.log(epoch=1)
+    cut.write_json("config.json", cut.read_json("config.json") | {"seed": 4})
+    monkeypatch.setattr(sys, "argv", ["toy.py", "--resume", str(cut.folder)])
+    with pytest.raises(SystemExit, match="2"):
+        runs.main(Resumable, lambda config, run: run.checkpoints("net").restore(), "A toy.")
+    assert "net are of another config: seed was 3, and is 4; begin anew" in capsys.readouterr().err
+    assert cut.metrics() == [{"epoch": 1}]
+
+
 def test_a_run_that_was_killed_has_a_receipt(tmp_path):
     cut = runs.Run.start("toy", Resumable(tmp_path))
     assert cut.read_json("receipt.json")["outcome"] == "running"

@@ -14,7 +14,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import jax
 import jax.numpy as jnp
@@ -109,9 +109,11 @@ class Checkpoints:
     def refuse_another(self, what: str, there: Mapping[str, Any], now: Mapping[str, Any]) -> None:
         """Raise ValueError that says what differs, where the checkpoints are not of what there is now."""
         if there != now:
-            raise ValueError(
-                f"the checkpoints in {self.folder} are of another {what}: {_differences(there, now)}"
-            )
+            self.refuse(f"another {what}: {_differences(there, now)}")
+
+    def refuse(self, whose: str) -> NoReturn:
+        """Raise ValueError that says whose the checkpoints are."""
+        raise ValueError(f"the checkpoints in {self.folder} are of {whose}")
 
     def as_tree(self, saved: Saved, like: Any, prefix: str = "") -> Any:
         """The arrays of a checkpoint whose names begin so, as a tree like this one, on the device.
@@ -121,9 +123,7 @@ class Checkpoints:
         arrays = {name.removeprefix(prefix): a for name, a in saved.arrays.items() if name.startswith(prefix)}
         found, wanted = files.forms(arrays), files.forms(like)
         if found != wanted:
-            raise ValueError(
-                f"the checkpoints in {self.folder} are of another net or optimizer: {files.difference(found, wanted)}"
-            )
+            self.refuse(f"another net or optimizer: {files.difference(found, wanted)}")
         return jax.tree.map(jnp.asarray, files.arrays_as(like, arrays))
 
     def due(self) -> bool:
@@ -221,6 +221,14 @@ class Checkpoints:
         scored = {step: self._scores[step] for step in steps if step in self._scores}
         best = min(scored, key=lambda step: scored[step], default=None)
         return [step == best or step in steps[-self.keep :] for step in steps]
+
+
+def check_checkpoints(caller: str, candidate: Any) -> None:
+    """Raise unless the candidate is Checkpoints, or None."""
+    if candidate is not None and not isinstance(candidate, Checkpoints):
+        raise TypeError(
+            f"{caller}: checkpoints should be Checkpoints, such as Checkpoints('folder'), got {candidate!r}"
+        )
 
 
 def read(folder: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:

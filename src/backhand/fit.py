@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 import jax
 
 from backhand import checks
-from backhand.checkpoints import Checkpoints
+from backhand.checkpoints import Checkpoints, check_checkpoints
 from backhand.layer import Layer
 from backhand.loop import Loop
 from backhand.losses import Loss
@@ -66,6 +66,7 @@ def fit(
     NaN or infinite; OSError where a checkpoint can't be written.
     """
     _check(state, step, train, net, loss, epochs, batch_size, validation, metrics, patience, on_epoch)
+    check_checkpoints("fit", checkpoints)
     splits = jax.device_put({"": train} if validation is None else {"": train, "val_": validation})
     progress = progress or Progress(epochs)
     loop = Loop(state, step, splits[""], net=net, loss=loss, batch_size=batch_size, checkpoints=checkpoints)
@@ -113,9 +114,7 @@ def _check_going_on(
     loop.checkpoints.refuse_another("training", there, now)
     if (loop.epochs, loop.batch) > (epochs, 0):
         done = loop.epochs + loop.batch / loop.batches
-        raise ValueError(
-            f"fit: the checkpoints in {loop.checkpoints.folder} are of {done:.3g} epochs, more than epochs, {epochs}"
-        )
+        loop.checkpoints.refuse(f"{done:.3g} epochs, more than epochs, {epochs}")
 
 
 def _check(

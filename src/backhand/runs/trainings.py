@@ -1,7 +1,7 @@
 """The trainings of a run, each with its checkpoints in the run's folder."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from backhand.checkpoints import Checkpoints, Saved
 
@@ -43,6 +43,12 @@ class TrainingCheckpoints(Checkpoints):
         for line in saved.beside if saved else []:
             self.run.log_line(line)
         return saved
+
+    def refuse(self, whose: str) -> NoReturn:
+        """Raise RefusedError that says whose the checkpoints are."""
+        from backhand.runs.run import RefusedError
+
+        raise RefusedError(f"the checkpoints in {self.folder} are of {whose}; begin anew")
 
     def beside(self) -> Any:
         """The lines that were logged since the training began."""
