@@ -174,7 +174,7 @@ def test_patience_that_was_not_there_is_refused(tmp_path):
 
 def test_other_settings_of_the_optimizer_are_warned_of(tmp_path):
     fitted(Checkpoints(tmp_path), epochs=1)
-    with pytest.warns(UserWarning, match="are taken by another program"):
+    with pytest.warns(UserWarning, match="are now taken by another program"):
         fitted(Checkpoints(tmp_path), step=bh.make_step(bh.manual(NET, LOSS), optax.adam(1e-3)))
 
 

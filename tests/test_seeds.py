@@ -7,6 +7,7 @@ import optax
 import pytest
 
 import backhand as bh
+from backhand.checkpoints import Checkpoints
 from backhand.nonfinite import NonFiniteError
 from backhand.perceptrons import perceptron
 from backhand.progress import Progress
@@ -190,3 +191,15 @@ def test_an_optimizer_that_overflows_is_not_passed_over():
         fit_seeds(
             states, bh.make_step(bh.manual(net, LOSS), ADAM), SPLITS, net=net, loss=LOSS, epochs=3, batch_size=5
         )  # fmt: skip
+
+
+def test_checkpoints_of_another_training_are_refused(tmp_path):
+    train(checkpoints=Checkpoints(tmp_path))
+    for changes, says in [
+        ({"metrics": []}, r"scores was .*'accuracy'.*, and is"),
+        ({"epochs": 5}, "are of 7 epochs, more than epochs, 5"),
+    ]:
+        with pytest.raises(ValueError, match=says):
+            train(checkpoints=Checkpoints(tmp_path), **changes)
+    with pytest.raises(TypeError, match=r"such as Checkpoints\('folder'\), got 'folder'"):
+        train(checkpoints="folder")

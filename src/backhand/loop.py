@@ -6,7 +6,7 @@ program takes them, from any step to any other.
 """
 
 import time
-from functools import partial
+from functools import lru_cache
 from typing import Any, NoReturn
 
 import jax
@@ -20,7 +20,7 @@ from backhand.layer import Layer
 from backhand.losses import Loss
 from backhand.nonfinite import NonFiniteError, first_nonfinite
 from backhand.sitting import Position, Sitting, another_program, ending, training, with_keys, without_keys
-from backhand.training import Step, TrainState, shuffled
+from backhand.training import Step, TrainState, shuffled, still_finite
 
 CHUNK = 0.25  # seconds, about
 
@@ -52,7 +52,7 @@ class Loop:
         is (x, y), on the device. Raises ValueError that says what differs where the newest checkpoint is another
         training's: of another net, key, batch size or data.
         """
-        self.state, self.step, self.train = state, step, train
+        self.state, self.train = state, train
         self.net, self.loss = net, loss
         self.batch_size, self.batches = batch_size, len(train[0]) // batch_size
         self.checkpoints = checkpoints
@@ -63,6 +63,7 @@ class Loop:
         rows = (jax.ShapeDtypeStruct((batch_size, *a.shape[1:]), a.dtype) for a in train)
         _, value = jax.eval_shape(step, state, *rows)
         self.values = jnp.zeros(self.batches, value.dtype)  # the loss of each batch of this epoch
+        self._advance = advancing(step)
         self._size, self._compiled = 1, False
         self._score: float | None = None
         self._sitting = Sitting(
@@ -109,8 +110,8 @@ class Loop:
     def _take(self, order: Any, last: int) -> None:
         """Take the steps from the next batch of this epoch to before batch number `last`."""
         begun = time.monotonic()
-        state, values, finite = advance(
-            self.step, self.state, *self.train, order, self.values, np.int32(self.batch), np.int32(last)
+        state, values, finite = self._advance(
+            self.state, *self.train, order, self.values, np.int32(self.batch), np.int32(last)
         )
         if not finite:
             self._hunt(order, last)
@@ -122,8 +123,8 @@ class Loop:
         """Take these steps again, one by one, and say at which numbers stop being finite, and in which layer."""
         state = self.state
         for batch in range(self.batch, last):
-            after, _, finite = advance(
-                self.step, state, *self.train, order, self.values, np.int32(batch), np.int32(batch + 1)
+            after, _, finite = self._advance(
+                state, *self.train, order, self.values, np.int32(batch), np.int32(batch + 1)
             )
             if not finite:
                 x, y = (a[order[batch]] for a in self.train)
@@ -138,7 +139,7 @@ class Loop:
     def _note_program(self, order: Any) -> None:
         """Remember which program takes the steps; warn where it is not the one that took them before."""
         bounds = np.int32(0), np.int32(self.batches)
-        lowered = advance.lower(self.step, self.state, *self.train, order, self.values, *bounds)
+        lowered = self._advance.lower(self.state, *self.train, order, self.values, *bounds)
         program = fingerprint(lowered.compile().as_text() or "")
         if self.programs[-1:] != [program]:
             if self.programs and self.checkpoints is not None:
@@ -176,28 +177,28 @@ class Loop:
         self.memory = saved.memory["memory"]
 
 
-@partial(jax.jit, static_argnames="step")
-def advance(
-    step: Step, state: TrainState, x: Any, y: Any, order: Any, values: Any, first: Any, last: Any
-) -> tuple[TrainState, Any, Any]:
-    """Take steps `first` to before `last` of an epoch of this order (batches, batch_size).
+@lru_cache(maxsize=4)  # trainings of one step share a program, and those of other steps don't pile theirs up
+def advancing(step: Step) -> Any:
+    """A jitted function that takes some of an epoch's steps."""
 
-    Returns the state, the values (batches,) with the loss of each of these batches, and whether all numbers in them
-    are finite, but for those in the state that were not before: some optimizers start from infinity.
-    """
+    def advance(
+        state: TrainState, x: Any, y: Any, order: Any, values: Any, first: Any, last: Any
+    ) -> tuple[TrainState, Any, Any]:
+        """Take steps `first` to before `last` of an epoch of this order (batches, batch_size).
 
-    def body(batch: Any, carry: Any) -> Any:
-        state, values = carry
-        state, value = step(state, x[order[batch]], y[order[batch]])
-        return state, values.at[batch].set(value)
+        Returns the state, the values (batches,) with the loss of each of these batches, and whether they are finite,
+        and the state's numbers still.
+        """
 
-    after, values = jax.lax.fori_loop(first, last, body, (state, values))
-    trees = (state.params, state.opt_state), (after.params, after.opt_state)
-    finite = jnp.isfinite(values).all()
-    for before, now in zip(*map(jax.tree.leaves, trees), strict=True):
-        if jnp.issubdtype(now.dtype, jnp.inexact):
-            finite &= (jnp.isfinite(now) | ~jnp.isfinite(before)).all()
-    return after, values, finite
+        def body(batch: Any, carry: Any) -> Any:
+            state, values = carry
+            state, value = step(state, x[order[batch]], y[order[batch]])
+            return state, values.at[batch].set(value)
+
+        after, values = jax.lax.fori_loop(first, last, body, (state, values))
+        return after, values, jnp.isfinite(values).all() & still_finite(state, after)
+
+    return jax.jit(advance)
 
 
 _shuffled = jax.jit(shuffled, static_argnums=(1, 2))

@@ -55,7 +55,9 @@ class Place(NamedTuple):
 
 
 class NonFiniteError(FloatingPointError):
-    """Training can't go on: a loss or a parameter became NaN or infinite. The message says where, and what to try.
+    """Training can't go on: a loss, a parameter or a number of the optimizer's became NaN or infinite.
+
+    The message says where, and what to try.
 
     step: the number of the step, `state.step` before it: so many went well. None where that is not known.
     epoch, batch: the same, each counted from 1.
@@ -82,8 +84,10 @@ class NonFiniteError(FloatingPointError):
         else:
             when = f"in epoch {epoch}" if split is None else f"after epoch {epoch}, scored on all of {split}"
         why, advice = str(where), where.advice if where else SMALLER_STEPS
-        if where is None and step is None:
-            why = "the loss or a parameter is not finite after it, but its steps, taken again alone, are"
+        if where is None and split is not None:
+            why = "in training, by forward, its loss is finite, and in use, by apply, it is not"
+        elif where is None and step is None:
+            why = "not all of its numbers are finite after it, but those of its steps, taken again alone, are"
         elif where is None:
             why = "by hand, its loss and gradient are finite; the optimizer's update, or autodiff's gradient, is not"
         super().__init__(f"training{whose} stopped {when}: {why}. Try: {advice}.")

@@ -14,7 +14,7 @@ import numpy as np
 import optax
 
 from backhand import checks, files
-from backhand.checkpoints import Checkpoints
+from backhand.checkpoints import Checkpoints, check_checkpoints
 from backhand.digest import fingerprint
 from backhand.layer import Layer
 from backhand.losses import Loss
@@ -30,6 +30,7 @@ from backhand.training import (
     init_state,
     make_epoch,
     shuffled,
+    still_finite,
 )
 
 SeedHistory: TypeAlias = dict[str, dict[str, np.ndarray]]
@@ -89,10 +90,11 @@ def fit_seeds(
       scores are of the params after the epoch, by `net.apply`.
 
     Raises TypeError or ValueError, before the first step, where data or sizes don't fit; and NonFiniteError after
-    a chunk in which a seed's loss or params became NaN or infinite, which on_chunk is not told of. The error
-    says at which step, and in which layer: that seed's steps are taken again, alone.
+    a chunk in which a seed's loss, a parameter or a number of the optimizer's became NaN or infinite, which on_chunk
+    is not told of. The error says at which step, and in which layer: that seed's steps are taken again, alone.
     """
     _check(states, step, splits, net, loss, epochs, batch_size, metrics, chunks)
+    check_checkpoints("fit_seeds", checkpoints)
     train_epoch = make_epoch(step, batch_size)
     names = ["loss", *(metric.__name__ for metric in metrics)]
 
@@ -107,8 +109,8 @@ def fit_seeds(
 
     @partial(jax.jit, static_argnames="count")
     def advance(states: TrainState, splits: Mapping[str, tuple[Any, Any]], count: int) -> Any:
-        states, scored = jax.lax.scan(lambda states, _: jax.vmap(epoch)(states, splits), states, length=count)
-        return states, scored, jax.vmap(_finite)(states.params)
+        after, scored = jax.lax.scan(lambda states, _: jax.vmap(epoch)(states, splits), states, length=count)
+        return after, scored, jax.vmap(still_finite)(states, after)
 
     splits = jax.device_put({name: tuple(split) for name, split in splits.items()})
     size = -(-epochs // chunks)
@@ -123,10 +125,13 @@ def fit_seeds(
 
     if checkpoints is not None:
         x, y = splits["train"]
-        this = training(batch_size, x.shape[1] // batch_size, states.key, x, y) | {"size": size}
+        this = training(batch_size, x.shape[1] // batch_size, states.key, x, y)
+        this |= {"chunk": size, "scores": dict.fromkeys(splits, names)}
         if (saved := checkpoints.restore()) is not None:
             checkpoints.refuse_another("training", saved.memory["training"], this)
             done, programs = saved.memory["epochs"], saved.memory["programs"]
+            if done > epochs:
+                checkpoints.refuse(f"{done} epochs, more than epochs, {epochs}")
             states = with_keys(checkpoints.as_tree(saved, without_keys(states), "states."), states)
             if done > 0:
                 shape = {split: dict.fromkeys(names, 0) for split in splits}
@@ -174,12 +179,6 @@ def fit_seeds(
     return states, history
 
 
-def _finite(tree: Any) -> Any:
-    """Whether all floating arrays of a tree are finite."""
-    leaves = [leaf for leaf in jax.tree.leaves(tree) if jnp.issubdtype(leaf.dtype, jnp.floating)]
-    return jnp.array([jnp.isfinite(leaf).all() for leaf in leaves]).all()
-
-
 def _error(
     states: TrainState,
     splits: Mapping[str, tuple[Any, Any]],
@@ -197,7 +196,7 @@ def _error(
     for epoch in epochs:
         for batch, rows in enumerate(shuffled(state, len(x), batch_size), start=1):
             after, value = step(state, x[rows], y[rows])
-            if not _finite((value, after.params)):
+            if not (jnp.isfinite(value) & still_finite(state, after)):
                 key = jax.random.fold_in(state.key, state.step)
                 where = first_nonfinite(net, loss, state.params, x[rows], y[rows], key)
                 return NonFiniteError(epoch=epoch, step=int(state.step), batch=batch, seed=seed, where=where)

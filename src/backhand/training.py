@@ -75,6 +75,16 @@ def check_step(caller: str, step: Any, state: TrainState, x: Any, y: Any) -> Non
     checks.same_tree(caller, "the state after a step", after, state)
 
 
+def still_finite(before: TrainState, after: TrainState) -> Any:
+    """Whether all numbers in a state are finite that were so before: some optimizers start from infinity."""
+    finite = jnp.array(True)
+    trees = ((state.params, state.opt_state) for state in (before, after))
+    for was, now in zip(*map(jax.tree.leaves, trees), strict=True):
+        if jnp.issubdtype(now.dtype, jnp.inexact):
+            finite &= (jnp.isfinite(now) | ~jnp.isfinite(was)).all()
+    return finite
+
+
 def make_step(gradient: Gradient, optimizer: optax.GradientTransformation) -> Step:
     """One jitted step of minibatch gradient descent: the gradient at a batch, and the optimizer's answer to it.
 
