@@ -49,7 +49,7 @@ overfitting: $(INSTALLED) ## capacity against data: under- and overfitting, earl
 	@$(BIN)/python experiments/overfitting.py $(flags)
 
 lesson: $(INSTALLED) ## the lesson, executed from start to end; it opens as a notebook, too
-	@$(BIN)/python -m backhand.notebook experiments/lesson.py $(flags)
+	@$(BIN)/python -m backhand.runs.notebook experiments/lesson.py $(flags)
 
 mnist: $(INSTALLED) ## MNIST: does the activation matter, are more layers needed, what goes wrong, how do weights behave
 	@$(BIN)/python experiments/mnist.py $(flags)

@@ -20,9 +20,9 @@ import backhand as bh
 from backhand import runs
 from backhand.checks import positive_integer
 from backhand.gradients import Gradient
-from backhand.loop import Loop
-from backhand.timing import ratio
-from backhand.training import score
+from backhand.reporting.timing import ratio
+from backhand.training.loop import Loop
+from backhand.training.step import score
 
 INPUTS, CLASSES = 784, 10
 

@@ -21,9 +21,10 @@ import jax.numpy as jnp
 import numpy as np
 
 import backhand as bh
-from backhand import report, runs
+from backhand import runs
 from backhand.checks import positive_integer, seed_in_range
-from backhand.timing import interleaved, ratio
+from backhand.reporting import page as report
+from backhand.reporting.timing import interleaved, ratio
 
 WIDTH = 1024  # of what goes into an activation
 MARGIN = 1.05  # slower than this, and there has to be a cure, or a reason here:

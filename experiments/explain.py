@@ -14,10 +14,11 @@ import jax.numpy as jnp
 import numpy as np
 
 import backhand as bh
-from backhand import data, plots, report, runs
+from backhand import data, plots, runs
 from backhand.checks import positive_integer, positive_number, seed_in_range
-from backhand.explanation.nodes import form, norm
-from backhand.perceptrons import Activation, perceptron, perceptron_name
+from backhand.inspection.nodes import form, norm
+from backhand.models.perceptron import Activation, perceptron, perceptron_name
+from backhand.reporting import page as report
 
 WIDEST = 8  # columns of a matrix, and hidden layers: more numbers than that nobody reads
 STEPS = (1.0, 0.1, 0.01)  # sizes of the step downhill, as parts of the learning rate

@@ -14,9 +14,17 @@ import jax.numpy as jnp
 import numpy as np
 
 import backhand as bh
-from backhand import data, files, plots, report, runs
+from backhand import data, plots, runs
 from backhand.checks import positive_float32, positive_integer, seed_in_range
-from backhand.perceptrons import OPTIMIZERS, Activation, Optimizer, perceptron, perceptron_name
+from backhand.models.perceptron import (
+    OPTIMIZERS,
+    Activation,
+    Optimizer,
+    perceptron,
+    perceptron_name,
+)
+from backhand.reporting import page as report
+from backhand.storage import parameters as files
 
 LOSSES = {"softmax_cross_entropy": bh.softmax_cross_entropy, "cross_entropy": bh.cross_entropy}
 GRADIENTS = {"manual": bh.manual, "autodiff": bh.autodiff}

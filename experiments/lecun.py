@@ -26,14 +26,22 @@ import numpy as np
 import optax
 
 import backhand as bh
-from backhand import data, files, plots, report, runs
-from backhand.checks import fraction, non_negative_number, positive_float32, positive_integer, seed_in_range
-from backhand.digest import sha256
-from backhand.loop import Loop
-from backhand.perceptrons import Activation, perceptron, perceptron_name
-from backhand.progress import Progress
-from backhand.resampling import mean_sd
-from backhand.training import Step
+from backhand import data, plots, runs
+from backhand.checks import (
+    fraction,
+    non_negative_number,
+    positive_float32,
+    positive_integer,
+    seed_in_range,
+)
+from backhand.models.perceptron import Activation, perceptron, perceptron_name
+from backhand.reporting import page as report
+from backhand.reporting.statistics import mean_sd
+from backhand.storage import parameters as files
+from backhand.storage.digests import sha256
+from backhand.training.loop import Loop
+from backhand.training.progress import Progress
+from backhand.training.step import Step
 
 RowName = Literal[
     "linear",

@@ -15,10 +15,11 @@ import jax.numpy as jnp
 import numpy as np
 
 import backhand as bh
-from backhand import plots, report, runs
+from backhand import plots, runs
 from backhand.checks import positive_number
-from backhand.digest import sha256
 from backhand.plots import Function
+from backhand.reporting import page as report
+from backhand.storage.digests import sha256
 
 STEP = 1e-5  # of central differences, in float64
 BESIDE = 0.01  # how far from a kink "below" and "above" are

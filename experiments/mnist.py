@@ -17,11 +17,19 @@ import jax.numpy as jnp
 import numpy as np
 
 import backhand as bh
-from backhand import data, plots, report, runs
+from backhand import data, plots, runs
 from backhand.checks import positive_float32, positive_integer, seed_in_range
-from backhand.perceptrons import ACTIVATIONS, OPTIMIZERS, Activation, Optimizer, perceptron, perceptron_name
-from backhand.progress import Progress
-from backhand.resampling import Estimate, mean, mean_sd
+from backhand.models.perceptron import (
+    ACTIVATIONS,
+    OPTIMIZERS,
+    Activation,
+    Optimizer,
+    perceptron,
+    perceptron_name,
+)
+from backhand.reporting import page as report
+from backhand.reporting.statistics import Estimate, mean, mean_sd
+from backhand.training.progress import Progress
 
 NONE = "none"  # between layers: a linear layer follows on a linear layer
 WATCHED = 2048  # training images that the gradient is watched on, to spare the time of all

@@ -15,8 +15,9 @@ import chex
 import jax
 import jax.test_util
 
-from backhand import report, runs
+from backhand import runs
 from backhand.checks import positive_integer, seed_in_range
+from backhand.reporting import page as report
 from backhand.verify import check_backward
 from backhand.verify.catalogue import catalogue
 from backhand.verify.mutants import differentiable, equivalent, mutants

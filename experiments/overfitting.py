@@ -18,12 +18,19 @@ import jax.numpy as jnp
 import numpy as np
 
 import backhand as bh
-from backhand import data, plots, report, runs
+from backhand import data, plots, runs
 from backhand.checks import positive_float32, positive_integer
-from backhand.perceptrons import OPTIMIZERS, Activation, Optimizer, perceptron, perceptron_name
-from backhand.progress import Progress
-from backhand.resampling import Estimate, decompose, less, mean, mean_sd
-from backhand.seeds import SeedHistory, fit_seeds, init_seeds
+from backhand.models.perceptron import (
+    OPTIMIZERS,
+    Activation,
+    Optimizer,
+    perceptron,
+    perceptron_name,
+)
+from backhand.reporting import page as report
+from backhand.reporting.statistics import Estimate, decompose, less, mean, mean_sd
+from backhand.training.progress import Progress
+from backhand.training.seeds import SeedHistory, fit_seeds, init_seeds
 
 # Middles of equal pieces of [−π, π], where x is uniform: a mean over them is one over x.
 GRID = np.float32(np.pi) * (np.arange(-200, 200, 2, dtype=np.float32) + 1) / 200

@@ -14,12 +14,20 @@ import jax.numpy as jnp
 import numpy as np
 
 import backhand as bh
-from backhand import data, files, plots, report, runs
+from backhand import data, plots, runs
 from backhand.checks import positive_float32, positive_integer, seed_in_range
-from backhand.perceptrons import OPTIMIZERS, Activation, Optimizer, perceptron, perceptron_name
-from backhand.progress import Progress
-from backhand.resampling import mean_sd
-from backhand.seeds import SeedHistory, fit_seeds, init_seeds
+from backhand.models.perceptron import (
+    OPTIMIZERS,
+    Activation,
+    Optimizer,
+    perceptron,
+    perceptron_name,
+)
+from backhand.reporting import page as report
+from backhand.reporting.statistics import mean_sd
+from backhand.storage import parameters as files
+from backhand.training.progress import Progress
+from backhand.training.seeds import SeedHistory, fit_seeds, init_seeds
 
 DATASETS: dict[str, Callable[..., data.Dataset]] = {
     name: getattr(data, name)

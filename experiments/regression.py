@@ -19,14 +19,21 @@ import numpy as np
 import optax
 
 import backhand as bh
-from backhand import data, plots, report, runs
+from backhand import data, plots, runs
 from backhand.checks import positive_float32, positive_integer, seed_in_range
 from backhand.data.curves import CLEAN, CURVES, REACH
-from backhand.digest import sha256
-from backhand.perceptrons import OPTIMIZERS, Activation, Optimizer, perceptron, perceptron_name
-from backhand.progress import Progress
-from backhand.resampling import mean_sd
-from backhand.seeds import SeedHistory, fit_seeds, init_seeds
+from backhand.models.perceptron import (
+    OPTIMIZERS,
+    Activation,
+    Optimizer,
+    perceptron,
+    perceptron_name,
+)
+from backhand.reporting import page as report
+from backhand.reporting.statistics import mean_sd
+from backhand.storage.digests import sha256
+from backhand.training.progress import Progress
+from backhand.training.seeds import SeedHistory, fit_seeds, init_seeds
 
 Loss: TypeAlias = Literal["squared", "absolute", "huber"]
 FOLDS, REPEATS = 5, 5

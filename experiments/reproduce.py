@@ -32,10 +32,20 @@ import jax.numpy as jnp
 import numpy as np
 import tyro
 
-from backhand import files, runs
-from backhand.digest import sha256
-from backhand.runs.comparison import Apart, contents, far, printable, read_bytes, read_json, shown, some
+from backhand import runs
+from backhand.runs.comparison import (
+    Apart,
+    contents,
+    far,
+    printable,
+    read_bytes,
+    read_json,
+    shown,
+    some,
+)
 from backhand.runs.receipt import PLACES
+from backhand.storage import parameters as files
+from backhand.storage.digests import sha256
 
 EXPERIMENTS = Path(__file__).resolve().parent
 DATA = ("lab", "mnist", "lecun")  # have --data-dir
@@ -206,7 +216,7 @@ def command(folder: Path, data_dir: Path | None) -> tuple[list[str], Path]:
         if notebook not in ("lesson.py", "experiments/lesson.py") or len(config) > 1:
             raise IncomparableError(f"of notebooks only lesson.py is run again, got {shown(config)}")
         here = (EXPERIMENTS / "lesson.py").parents[len(Path(notebook).parts) - 1]
-        return [sys.executable, "-m", "backhand.notebook", notebook], here
+        return [sys.executable, "-m", "backhand.runs.notebook", notebook], here
     if name not in NAMES:
         raise IncomparableError(f"its experiment should be one of {', '.join(NAMES)}, got {shown(name)}")
     words = [sys.executable, str(EXPERIMENTS / f"{name}.py"), *flags(config)]
@@ -273,7 +283,7 @@ def reproduce_all(data_dir: Path | None) -> int:
     rows, worst = [], IDENTICAL
     for name, line in SHORT.items():
         start = time.monotonic()
-        module = ["-m", "backhand.notebook", str(EXPERIMENTS / "lesson.py")]
+        module = ["-m", "backhand.runs.notebook", str(EXPERIMENTS / "lesson.py")]
         words = [sys.executable, *(module if name == "notebook" else [str(EXPERIMENTS / f"{name}.py")])]
         words += shlex.split(line)
         words += [f"--data-dir={data_dir.absolute()}"] if data_dir is not None and name in DATA else []

@@ -16,9 +16,10 @@ from typing import Any
 
 import numpy as np
 
-from backhand import checkpoints, runs
-from backhand.checkpoints import HALF_WRITTEN
+from backhand import runs
 from backhand.checks import positive_integer, seed_in_range
+from backhand.storage import checkpoints
+from backhand.storage.checkpoints import HALF_WRITTEN
 
 LAB = Path(__file__).with_name("lab.py")
 # Three trainings, the last with epochs that last long enough for a checkpoint in the midst of one.

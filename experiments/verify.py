@@ -16,9 +16,10 @@ import optax
 from rich.progress import track
 
 import backhand as bh
-from backhand import report, runs
+from backhand import runs
 from backhand.checks import seed_in_range
 from backhand.data import digits
+from backhand.reporting import page as report
 from backhand.verify import Check, Report, check_backward
 from backhand.verify.catalogue import catalogue, nets
 

@@ -1,12 +1,10 @@
 """Neural networks in JAX, backprop by hand."""
 
-from backhand.bridge import as_custom_vjp
-from backhand.checkpoints import Checkpoints
 from backhand.combinators import parallel, residual, serial
-from backhand.explanation import explain
-from backhand.files import load, save
-from backhand.fit import fit
 from backhand.gradients import autodiff, manual
+from backhand.inspection import explain
+from backhand.inspection.summary import summary
+from backhand.interop import as_custom_vjp
 from backhand.layer import Layer, deterministic
 from backhand.layers import (
     Linear,
@@ -36,10 +34,18 @@ from backhand.losses import (
     squared_error,
 )
 from backhand.metrics import accuracy, mean_absolute_error, r2, zero_one
-from backhand.nonfinite import NonFiniteError
-from backhand.summary import summary
-from backhand.training import TrainState, evaluate, init_state, make_epoch, make_step
-from backhand.verify import BackwardError, Report, assert_backward, assert_no_autodiff, check_backward
+from backhand.storage.checkpoints import Checkpoints
+from backhand.storage.parameters import load, save
+from backhand.training.fit import fit
+from backhand.training.nonfinite import NonFiniteError
+from backhand.training.step import TrainState, evaluate, init_state, make_epoch, make_step
+from backhand.verify import (
+    BackwardError,
+    Report,
+    assert_backward,
+    assert_no_autodiff,
+    check_backward,
+)
 
 __all__ = [
     "BackwardError",

@@ -23,9 +23,13 @@ from typing import Any, NamedTuple, TypeAlias
 
 import jax
 
-Params: TypeAlias = Any
-Residuals: TypeAlias = Any
-Init: TypeAlias = Callable[[jax.Array, Any], Params]
+Array: TypeAlias = jax.Array
+Key: TypeAlias = jax.Array  # typed, as jax.random.key makes one
+Shaped: TypeAlias = jax.Array | jax.ShapeDtypeStruct  # all that init needs of x: shape and dtype
+Tree: TypeAlias = Any  # a pytree of arrays
+Params: TypeAlias = Tree
+Residuals: TypeAlias = Tree
+Init: TypeAlias = Callable[[Key, Shaped], Params]
 
 
 class Layer(NamedTuple):

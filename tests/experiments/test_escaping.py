@@ -7,7 +7,8 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-from backhand import report, runs
+from backhand import runs
+from backhand.reporting import page as report
 from experiments import planar
 
 SCRIPT, IMAGE, LEAVES = (

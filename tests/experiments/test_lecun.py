@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 import backhand as bh
-from backhand import data, files, runs
+from backhand import data, runs
+from backhand.storage import parameters as files
 from experiments import lecun
 
 ROWS = ("linear", "800-elastic", "800-committee")

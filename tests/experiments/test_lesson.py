@@ -32,7 +32,7 @@ SECTIONS = [
 def folder(tmp_path_factory):
     """The run's folder, after what make lesson does."""
     out = tmp_path_factory.mktemp("lesson")
-    command = [sys.executable, "-m", "backhand.notebook", "experiments/lesson.py", "--out", str(out)]
+    command = [sys.executable, "-m", "backhand.runs.notebook", "experiments/lesson.py", "--out", str(out)]
     cache = {
         "JAX_COMPILATION_CACHE_DIR": str(ROOT / ".pytest_cache" / "jax"),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 import backhand as bh
-from backhand import data, files, runs
-from backhand.perceptrons import ACTIVATIONS
+from backhand import data, runs
+from backhand.models.perceptron import ACTIVATIONS
+from backhand.storage import parameters as files
 from experiments import mnist
 from experiments.mnist import NONE, Net, Plan
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from backhand import runs
-from backhand.perceptrons import perceptron
+from backhand.models.perceptron import perceptron
 from experiments import overfitting
 from experiments.overfitting import GRID, judged, truth
 

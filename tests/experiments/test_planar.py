@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from backhand import runs
-from backhand.progress import Progress
+from backhand.training.progress import Progress
 from experiments import planar
 
 QUICK = {"hidden": (6, 3), "epochs": 4, "seeds": 2}

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from backhand import runs
-from backhand.resampling import mean_sd
+from backhand.reporting.statistics import mean_sd
 from experiments import regression
 
 

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from backhand import plots, report
+from backhand import plots
+from backhand.reporting import page as report
 
 TESTS = Path(__file__).parent
 EXPERIMENTS = TESTS.parents[1] / "experiments"

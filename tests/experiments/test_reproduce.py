@@ -14,9 +14,10 @@ import numpy as np
 import pytest
 import tyro
 
-from backhand import Linear, files, runs
-from backhand.digest import sha256
+from backhand import Linear, runs
 from backhand.runs.comparison import contents
+from backhand.storage import parameters as files
+from backhand.storage.digests import sha256
 from experiments import (
     bench,
     costs,
@@ -306,7 +307,7 @@ def test_the_lesson_is_run_from_where_it_was(original):
     for notebook in ("lesson.py", "experiments/lesson.py"):
         (original / "config.json").write_text(json.dumps({"notebook": notebook}))
         words, here = reproduce.command(original, None)
-        assert words[1:] == ["-m", "backhand.notebook", notebook]
+        assert words[1:] == ["-m", "backhand.runs.notebook", notebook]
         assert (here / notebook).samefile(reproduce.EXPERIMENTS / "lesson.py")
 
 

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from backhand import data, loop, runs
+from backhand import data, runs
 from backhand.runs.trainings import TrainingCheckpoints
+from backhand.training import loop
 from experiments import lab, lecun, mnist, overfitting, planar, regression
 
 CONFIGS = {

@@ -9,8 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from backhand import Linear, files, runs
+from backhand import Linear, runs
 from backhand.runs.comparison import read_json
+from backhand.storage import parameters as files
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ import pytest
 
 from backhand import runs
 from backhand.runs.command_line import Terminated
-from backhand.runs.run import going_on
+from backhand.runs.folder import going_on
 
 TOY = """
 from dataclasses import dataclass
@@ -214,7 +214,7 @@ def test_a_disk_that_is_full_from_the_start_leaves_no_folder(tmp_path, monkeypat
     def full(path, content):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr("backhand.files.write", full)
+    monkeypatch.setattr("backhand.storage.parameters.write", full)
     monkeypatch.setattr(sys, "argv", ["toy.py", "--out", str(tmp_path)])
     with pytest.raises(SystemExit, match="2"):
         runs.main(Config, lambda config, run: pytest.fail("it ran"), "A toy.")
@@ -299,7 +299,7 @@ def test_numbers_that_are_not_finite(tmp_path, monkeypatch, capsys):
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-@pytest.mark.parametrize("place", ["backhand.runs.run.begun", "backhand.files.write"])
+@pytest.mark.parametrize("place", ["backhand.runs.folder.begun", "backhand.storage.parameters.write"])
 def test_asked_to_stop_before_it_began(tmp_path, monkeypatch, capsys, number, status, place):
     monkeypatch.setattr(place, lambda *_: signal.raise_signal(number))
     monkeypatch.setattr(sys, "argv", ["toy.py", "--out", str(tmp_path / "out")])

@@ -20,7 +20,14 @@ from backhand import (
     softmax_cross_entropy,
     tanh,
 )
-from tests.verify.rules import attention, layer_norm, linear_with, plain_attention, softmax_rule, wrong
+from tests.verify.rules import (
+    attention,
+    layer_norm,
+    linear_with,
+    plain_attention,
+    softmax_rule,
+    wrong,
+)
 
 X = np.random.default_rng(0).standard_normal((6, 5)).astype(np.float32)
 

@@ -7,7 +7,14 @@ import pytest
 
 from backhand import Layer, Linear, check_backward, deterministic, linear, softmax, tanh
 from backhand.verify.diagnosis import HYPOTHESES, Evidence, diagnose
-from tests.verify.rules import attention, layer_norm, linear_with, plain_attention, softmax_rule, wrong
+from tests.verify.rules import (
+    attention,
+    layer_norm,
+    linear_with,
+    plain_attention,
+    softmax_rule,
+    wrong,
+)
 
 X = np.random.default_rng(0).standard_normal((6, 5)).astype(np.float32)
 

@@ -1,13 +1,13 @@
 """Data: what a dataset is, and where to get one."""
 
+from backhand.data.csv_points import read_points
 from backhand.data.curves import gaussians, line, plane, sine, step
 from backhand.data.dataset import Dataset, Split
 from backhand.data.diabetes import diabetes
 from backhand.data.digits import digits
-from backhand.data.images import tfds
 from backhand.data.pictures import pictures
-from backhand.data.planar import blobs, circle, gauss, lesson, moons, spiral, spirals, xor
-from backhand.data.points import read_points
+from backhand.data.points import blobs, circle, gauss, lesson, moons, spiral, spirals, xor
+from backhand.data.tensorflow_datasets import tfds
 
 __all__ = [
     "Dataset",

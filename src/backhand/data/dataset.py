@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from backhand.digest import sha256
+from backhand.storage.digests import sha256
 
 
 class Split(NamedTuple):

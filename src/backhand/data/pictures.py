@@ -4,7 +4,7 @@ import os
 
 from backhand.data.dataset import Dataset
 from backhand.data.digits import digits
-from backhand.data.images import tfds
+from backhand.data.tensorflow_datasets import tfds
 
 
 def pictures(name: str, data_dir: str | os.PathLike[str] | None = None, seed: int = 0) -> Dataset:

@@ -1,97 +1,181 @@
-"""A user's own labelled points in the plane, from a CSV file."""
+"""Classes of points in the plane: sets on which a boundary can be watched as it bends.
 
-import csv
-import io
+    lesson                      two clouds a class, and some labels wrong
+    gauss circle xor spiral     after TensorFlow Playground (Smilkov et al., 2017)
+    moons                       two half-circles, interlocked
+    blobs spirals               the same ideas for any number of classes
+
+Each takes `size`, the number of points in all classes together, as many a class (one more in the first ones,
+where that doesn't divide), `noise`, and `seed`, an integer ≥ 0, which draws points, noise and split. Points
+are drawn from the set's geometry, given in its docstring, where U(a, b) is uniform and t is U(0, 1); then
+normal noise of standard deviation `noise`, in units of the plane, is added to each coordinate. They come as
+`Dataset`s of 80 % to train and 20 % to validate, stratified: x (points, 2) float32, y (points,) int32.
+
+All raise TypeError or ValueError, naming the argument, where size, noise, seed or classes make no sense, and
+ImportError, with what to install, where scikit-learn is missing.
+"""
+
 import math
-from collections import Counter
-from pathlib import Path
+import numbers
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
-from backhand.data.dataset import Dataset
-from backhand.data.planar import LEAST, split
+from backhand.data.dataset import Dataset, Split, check_seed
 
-COLUMNS = ("x1", "x2", "label")
+LEAST = 5  # points a class, so that one of them is there to validate
 
 
-def read_points(path: str | Path, seed: int = 0) -> Dataset:
-    """The labelled points of a CSV file, split by `seed` into 80 % to train and 20 % to validate, stratified.
+def lesson(size: int = 100, noise: float = 0.2, seed: int = 0) -> Dataset:
+    """Two informative features, and labels of which a share, `noise`, from 0 to 0.5, is flipped.
 
-    A line a point, its values separated by commas, in UTF-8. With a first line of names, the columns called
-    x1, x2 and label are read; or, where none has such a name, all three there are, in that order. Without
-    names there are three columns. A label is any word or number; classes are in the order of the numbers,
-    or else of the alphabet. Blank lines are passed over.
-
-    x (points, 2) is float64, as what tells points apart may be small beside their size; y (points,) int32;
-    `feature_names` are the columns' names. Raises OSError where the file can't be read, and ValueError,
-    with the line's number and what was found in it, where it is not text, a column is missing, a line has
-    too few or too many values, a coordinate is not a finite number, a label is empty, there is one class
-    only, or a class has fewer than 5 points.
+    scikit-learn's make_classification: two normal clouds a class, centred on corners of a square, each
+    stretched and turned at random. The share is exact, while make_classification's own flip_y draws labels
+    anew, by which half of them stay as they were. No classifier is right more often than 1 − noise on average.
     """
-    content = Path(path).read_bytes()
-    try:
-        text = content.decode().removeprefix("\N{ZERO WIDTH NO-BREAK SPACE}")  # which Excel puts first
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        raise ValueError(f"{path}, line {line}: should be text in UTF-8, which it is not") from error
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    try:
-        lines = [(reader.line_num, [cell.strip() for cell in row]) for row in reader if any(row)]
-    except csv.Error as error:
-        raise ValueError(f"{path}, line {reader.line_num}: not CSV: {error}") from error
-    if not lines:
-        raise ValueError(f"{path} is empty")
+    _check("lesson", size, noise, seed, most_noise=0.5)
+    x, y = _sklearn().datasets.make_classification(
+        size, n_features=2, n_redundant=0, flip_y=0, random_state=seed
+    )
+    flipped = np.random.default_rng(seed).permutation(size)[: round(noise * size)]
+    y[flipped] = 1 - y[flipped]
+    return split("lesson", x.astype(np.float32), y, _names(2), seed)
 
-    first = lines[0][1]
-    named = not any(_is_number(cell) for cell in first[:2])
-    columns, names = _columns(path, first) if named else ((0, 1, 2), COLUMNS)
-    width = len(first) if named else 3
-    points, words = [], []
-    for number, row in lines[named:]:
-        where = f"{path}, line {number}"
-        if len(row) != width:
-            raise ValueError(f"{where} should have {width} values, got {len(row)}: {','.join(row)!r}")
-        *coordinates, word = (row[column] for column in columns)
-        for name, cell in zip(names, coordinates, strict=False):
-            if not _is_number(cell) or not abs(float(cell)) <= 1e30:  # whose square still is a number
-                raise ValueError(
-                    f"{where}: {name} should be a finite number, and at most 1e30 in size, got {cell!r}"
-                )
-        if not word:
-            raise ValueError(f"{where}: {names[2]} is empty")
-        points.append([float(cell) for cell in coordinates])
-        words.append(word)
 
-    counts = Counter(words)
-    if len(counts) < 2:
-        found = f"all {len(words)} points are {words[0]!r}" if words else "there are no points"
-        raise ValueError(f"{path} should have points of at least two classes, but {found}")
-    rarest = min(counts, key=counts.__getitem__)
-    if counts[rarest] < LEAST:
+def gauss(size: int = 500, noise: float = 0.5, seed: int = 0) -> Dataset:
+    """Two normal clouds about (−1, −1) and (1, 1): a line does as well as anything can."""
+    return _noisy("gauss", size, noise, seed, lambda rng, y: np.outer(2 * y - 1, (1, 1)))
+
+
+def circle(size: int = 500, noise: float = 0.06, seed: int = 0) -> Dataset:
+    """A disc in a ring: r (cos 2πt, sin 2πt), r from U(0, 0.5) in class 0 and from U(0.7, 1) in class 1."""
+
+    def draw(rng: np.random.Generator, y: np.ndarray) -> np.ndarray:
+        r = np.where(y == 0, rng.uniform(0, 0.5, len(y)), rng.uniform(0.7, 1, len(y)))
+        return _polar(r, rng.uniform(0, 1, len(y)))
+
+    return _noisy("circle", size, noise, seed, draw)
+
+
+def xor(size: int = 500, noise: float = 0.05, seed: int = 0) -> Dataset:
+    """Exclusive or: (±u, ±v), both of U(0.1, 1); class 0 where the signs are the same, 1 where they differ."""
+
+    def draw(rng: np.random.Generator, y: np.ndarray) -> np.ndarray:
+        sign = rng.choice([-1, 1], len(y))
+        signs = np.stack([sign, np.where(y == 0, sign, -sign)], axis=1)
+        return signs * rng.uniform(0.1, 1, signs.shape)
+
+    return _noisy("xor", size, noise, seed, draw)
+
+
+def moons(size: int = 500, noise: float = 0.15, seed: int = 0) -> Dataset:
+    """Two interlocked half-circles: (cos πt − ½, sin πt − ¼), and the same turned by 180° about the origin."""
+
+    def draw(rng: np.random.Generator, y: np.ndarray) -> np.ndarray:
+        moon = _polar(1, rng.uniform(0, 0.5, len(y))) - (0.5, 0.25)
+        return np.where(y[:, None] == 0, moon, -moon)
+
+    return _noisy("moons", size, noise, seed, draw)
+
+
+def spiral(size: int = 500, noise: float = 0.04, seed: int = 0) -> Dataset:
+    """Two arms of 1.75 turns each: `spirals` of two classes."""
+    return _spirals("spiral", size, noise, seed, classes=2)
+
+
+def spirals(size: int = 500, noise: float = 0.04, seed: int = 0, classes: int = 3) -> Dataset:
+    """An arm a class k = 0 … K−1: r (cos 2πa, sin 2πa) with r = 0.1 + 0.9 t and turns a = 3.5 t/K + k/K.
+
+    The more arms there are the less each turns, so that they stay as far apart.
+    """
+    return _spirals("spirals", size, noise, seed, classes)
+
+
+def blobs(size: int = 500, noise: float = 0.2, seed: int = 0, classes: int = 5) -> Dataset:
+    """A normal cloud a class, centred on the corners of a regular polygon with sides of length 1."""
+
+    return _noisy(
+        "blobs",
+        size,
+        noise,
+        seed,
+        lambda rng, y: _polar(0.5 / math.sin(math.pi / classes), y / classes),
+        classes,
+    )
+
+
+def split(
+    name: str,
+    x: np.ndarray,
+    y: np.ndarray,
+    class_names: Sequence[str],
+    seed: int,
+    feature_names: Sequence[str] = ("x1", "x2"),
+) -> Dataset:
+    """Points and labels as a Dataset: 80 % of each class, drawn by `seed`, to train, the others to validate."""
+    y = y.astype(np.int32)
+    train_x, val_x, train_y, val_y = _sklearn().model_selection.train_test_split(
+        x, y, test_size=0.2, stratify=y, random_state=seed
+    )
+    splits = {"train": Split(train_x, train_y), "validation": Split(val_x, val_y)}
+    return Dataset(name, splits, tuple(class_names), feature_names=tuple(feature_names))
+
+
+def _spirals(name: str, size: int, noise: float, seed: int, classes: int) -> Dataset:
+    def draw(rng: np.random.Generator, y: np.ndarray) -> np.ndarray:
+        t = rng.uniform(0, 1, len(y))
+        return _polar(0.1 + 0.9 * t, (3.5 * t + y) / classes)
+
+    return _noisy(name, size, noise, seed, draw, classes)
+
+
+def _noisy(
+    name: str,
+    size: int,
+    noise: float,
+    seed: int,
+    draw: Callable[[np.random.Generator, np.ndarray], np.ndarray],
+    classes: int = 2,
+) -> Dataset:
+    """What all sets but the lesson's share: `draw(rng, y)` gives a point for each label, and noise is added."""
+    _check(name, size, noise, seed, classes=classes)
+    rng = np.random.default_rng(seed)
+    y = np.arange(size) % classes
+    x = draw(rng, y) + noise * rng.normal(size=(size, 2))
+    return split(name, x.astype(np.float32), y, _names(classes), seed)
+
+
+def _polar(r: Any, turns: Any) -> np.ndarray:
+    return np.stack([r * np.cos(2 * np.pi * turns), r * np.sin(2 * np.pi * turns)], axis=1)
+
+
+def _names(classes: int) -> list[str]:
+    return [f"class {k}" for k in range(classes)]
+
+
+def _check(name: str, size: Any, noise: Any, seed: Any, most_noise: float = 100.0, classes: Any = 2) -> None:
+    check_seed(name, seed)
+    for argument, value in {"size": size, "classes": classes}.items():
+        if not isinstance(value, numbers.Integral) or isinstance(value, bool):
+            raise TypeError(f"{name}: {argument} should be an integer, got {value!r}")
+    if classes < 2:
+        raise ValueError(f"{name}: classes should be at least 2, got {classes}")
+    if size < LEAST * classes:
         raise ValueError(
-            f"{path} should have at least {LEAST} points of each class, to train and to validate, but has "
-            f"{counts[rarest]} of {rarest!r}"
+            f"{name}: size should be at least {LEAST * classes}, {LEAST} points for each of {classes} classes, "
+            f"got {size}"
         )
-    in_order = sorted(counts, key=float if all(map(_is_number, counts)) else str)
-    y = np.array([in_order.index(word) for word in words])
-    return split(Path(path).stem, np.array(points), y, in_order, seed, names[:2])
+    if not isinstance(noise, numbers.Real) or isinstance(noise, bool):
+        raise TypeError(f"{name}: noise should be a number, got {noise!r}")
+    if not 0 <= float(noise) <= most_noise:  # NaN, too, is not
+        raise ValueError(f"{name}: noise should be from 0 to {most_noise:g}, got {noise}")
 
 
-def _columns(path: str | Path, header: list[str]) -> tuple[tuple[int, ...], tuple[str, ...]]:
-    """Which columns hold x1, x2 and the label, and what the file calls them."""
-    if len(header) == 3 and not set(COLUMNS) & set(header):
-        return (0, 1, 2), tuple(header)
-    missing = [name for name in COLUMNS if name not in header]
-    if missing:
-        raise ValueError(
-            f"{path}, line 1: should name, between commas, the columns x1, x2 and label, or any three in this "
-            f"order; missing {', '.join(missing)} in {','.join(header)!r}"
-        )
-    return tuple(map(header.index, COLUMNS)), COLUMNS
-
-
-def _is_number(cell: str) -> bool:
+def _sklearn() -> Any:
     try:
-        return not math.isnan(float(cell))
-    except ValueError:
-        return False
+        import sklearn.datasets
+        import sklearn.model_selection
+    except ImportError as error:
+        raise ImportError("the planar data sets need scikit-learn: pip install 'backhand[data]'") from error
+    return sklearn

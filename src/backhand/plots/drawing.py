@@ -9,7 +9,7 @@ from cycler import cycler
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from backhand import report
+from backhand.reporting import page as report
 
 
 class Drawing(NamedTuple):

@@ -2,7 +2,7 @@
 
 from backhand.runs.command_line import main, print_table
 from backhand.runs.comparison import Difference, diff
-from backhand.runs.run import ExperimentConfig, FolderError, RefusedError, Run, command, refusing
+from backhand.runs.folder import ExperimentConfig, FolderError, RefusedError, Run, command, refusing
 
 __all__ = [
     "Difference",

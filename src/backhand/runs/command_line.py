@@ -16,7 +16,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from backhand.runs.run import Config, FolderError, RefusedError, Run, going_on, reason
+from backhand.runs.folder import Config, FolderError, RefusedError, Run, going_on, reason
 
 
 class Terminated(KeyboardInterrupt):

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from backhand import files
+from backhand.storage import parameters as files
 
 # What of a run's numbers is how long something took, or follows from it: never the same twice, and never compared.
 TIMES = {

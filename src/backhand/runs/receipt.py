@@ -17,7 +17,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from backhand.digest import sha256
+from backhand.storage.digests import sha256
 
 # Fields that say where things lie on this machine, which is no part of a run.
 PLACES = ("out", "data_dir", "resume")

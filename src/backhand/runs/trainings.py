@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from backhand.checkpoints import Checkpoints, Saved
+from backhand.storage.checkpoints import Checkpoints, Saved
 
 if TYPE_CHECKING:
-    from backhand.runs.run import Run
+    from backhand.runs.folder import Run
 
 
 class TrainingCheckpoints(Checkpoints):
@@ -46,7 +46,7 @@ class TrainingCheckpoints(Checkpoints):
 
     def refuse(self, whose: str) -> NoReturn:
         """Raise RefusedError that says whose the checkpoints are."""
-        from backhand.runs.run import RefusedError
+        from backhand.runs.folder import RefusedError
 
         raise RefusedError(f"the checkpoints in {self.folder} are of {whose}; begin anew")
 
