@@ -34,11 +34,17 @@ from backhand.losses import (
     squared_error,
 )
 from backhand.metrics import accuracy, mean_absolute_error, r2, zero_one
-from backhand.storage.checkpoints import Checkpoints
-from backhand.storage.parameters import load, save
-from backhand.training.fit import fit
-from backhand.training.nonfinite import NonFiniteError
-from backhand.training.step import TrainState, evaluate, init_state, make_epoch, make_step
+from backhand.storage import Checkpoints, MismatchError, load, save
+from backhand.training import (
+    NonFiniteError,
+    Training,
+    TrainState,
+    evaluate,
+    fit,
+    init_state,
+    make_epoch,
+    make_step,
+)
 from backhand.verify import (
     BackwardError,
     Report,
@@ -53,9 +59,11 @@ __all__ = [
     "Layer",
     "Linear",
     "Loss",
+    "MismatchError",
     "NonFiniteError",
     "Report",
     "TrainState",
+    "Training",
     "absolute_error",
     "accuracy",
     "as_custom_vjp",

@@ -1,9 +1,8 @@
 """Multi-layer perceptrons by name: what an experiment's flags can ask for, and how to build it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Literal, TypeAlias
 
-import optax
 from jax.nn.initializers import Initializer
 
 from backhand import checks
@@ -25,7 +24,6 @@ from backhand.layers import (
 )
 
 Activation: TypeAlias = Literal["tanh", "sigmoid", "relu", "leaky_relu", "elu", "softplus", "gelu", "silu"]
-Optimizer: TypeAlias = Literal["sgd", "momentum", "adam"]
 
 # Activations, each with the start of the weights that suits it.
 ACTIVATIONS: dict[Activation, tuple[Layer, Initializer]] = {
@@ -38,12 +36,6 @@ ACTIVATIONS: dict[Activation, tuple[Layer, Initializer]] = {
     "gelu": (gelu, he),
     "silu": (silu, he),
 }
-OPTIMIZERS: dict[Optimizer, Callable[[float], optax.GradientTransformation]] = {
-    "sgd": optax.sgd,
-    "momentum": lambda rate: optax.sgd(rate, momentum=0.9),
-    "adam": optax.adam,
-}
-
 
 def perceptron(
     hidden: Sequence[int], outputs: int, activation: Activation = "tanh", drop: float = 0.0

@@ -4,8 +4,6 @@ A file is safetensors, which holds names, dtypes, shapes and bytes, and nothing 
 config, as JSON, and a SHA-256 of it all, which safetensors itself does not have.
 """
 
-import contextlib
-import errno
 import json
 import os
 from collections.abc import Mapping
@@ -18,6 +16,7 @@ import numpy as np
 
 from backhand import checks
 from backhand.layer import Layer, Params
+from backhand.storage import atomic
 from backhand.storage.digests import sha256
 
 # By the names that safetensors gives them.
@@ -48,7 +47,7 @@ def save(path: str | os.PathLike[str], params: Params, config: Mapping[str, Any]
         text = json.dumps(dict(config or {}), ensure_ascii=False, sort_keys=True)
     except (TypeError, ValueError) as error:
         raise TypeError(f"save: config should be what JSON can hold, got {config!r}: {error}") from error
-    write(path, encode(named_arrays(params), text))
+    atomic.write(path, encode(named_arrays(params), text))
 
 
 def load(path: str | os.PathLike[str], net: Layer, x: Any) -> Params:
@@ -59,7 +58,7 @@ def load(path: str | os.PathLike[str], net: Layer, x: Any) -> Params:
     the file is run.
     """
     checks.layers("load", [net])
-    checks.array("x", x, "load")
+    checks.array("load", "x", x)
     like = jax.eval_shape(net.init, jax.random.key(0), jax.ShapeDtypeStruct(x.shape, x.dtype))
     wanted = forms(like)
     found = _forms(Path(path))
@@ -105,41 +104,6 @@ def decode(content: bytes, name: str) -> tuple[dict[str, np.ndarray], dict[str, 
     if not whole:
         raise ValueError(f"{name} is damaged: its SHA-256 is not that of what is in it")
     return arrays, settings
-
-
-def write(path: str | os.PathLike[str], content: bytes) -> None:
-    """Write a file, whole or not at all: under another name first, and to the disk, before it takes its own.
-
-    Raises OSError where that can't be done; what was there before then stays. Once it returns, the file outlasts a
-    power cut.
-    """
-    path = Path(path)
-    temporary = path.with_name(path.name + ".partial")
-    try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
-        raise
-    sync_folder(path.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """Write to the disk what names a folder has: of a new file, only what is in it is there until then."""
-    if os.name != "posix":  # elsewhere a folder can't be opened
-        return
-    opened = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(opened)
-    except OSError as error:
-        if error.errno != errno.EINVAL:  # a file system that does so by itself, or can't
-            raise
-    finally:
-        os.close(opened)
 
 
 def named_arrays(tree: Any) -> dict[str, np.ndarray]:

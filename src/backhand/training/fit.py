@@ -1,171 +1,239 @@
-"""The shell around training: checks before it, progress during it, a history after it."""
+"""`fit`: checks before a training, progress during it, a history after it."""
 
-import math
 from collections.abc import Callable, Sequence
-from typing import Any, TypeAlias
+from contextlib import ExitStack
+from functools import lru_cache
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 
 from backhand import checks
-from backhand.layer import Layer
-from backhand.losses import Loss
+from backhand.layer import Array, Key, Params
 from backhand.storage.checkpoints import Checkpoints, check_checkpoints
-from backhand.training.loop import Loop
-from backhand.training.nonfinite import NonFiniteError, first_nonfinite
+from backhand.storage.digests import sha256
+from backhand.storage.json_values import JSON
+from backhand.training.interrupts import Deferred
+from backhand.training.loop import Data, History, Loop, Observe, Plan
 from backhand.training.progress import Progress
-from backhand.training.step import Metric, Step, TrainState, check_state, check_step, score
-
-SPLITS = {"": "train", "val_": "validation"}  # by the prefix of its scores
-History: TypeAlias = dict[str, list[float]]
+from backhand.training.step import TrainState, check_state, init_state
+from backhand.training.training import Metric, Training, check_training
 
 
 def fit(
-    state: TrainState,
-    step: Step,
-    train: tuple[Any, Any],
+    training: Training,
+    train: tuple[Array, Array],
     *,
-    net: Layer,
-    loss: Loss,
+    key: Key | None = None,
+    state: TrainState | None = None,
     epochs: int,
     batch_size: int,
-    validation: tuple[Any, Any] | None = None,
+    validation: tuple[Array, Array] | None = None,
     metrics: Sequence[Metric] = (),
+    score_train: bool = False,
+    observe: Observe | None = None,
     patience: int | None = None,
-    progress: Progress | None = None,
-    on_epoch: Callable[[TrainState, dict[str, float]], None] | None = None,
+    data_per_key: bool = False,
+    on_epoch: Callable[[TrainState, dict[str, Array]], None] | None = None,
     checkpoints: Checkpoints | None = None,
+    progress: Progress | None = None,
 ) -> tuple[TrainState, History]:
-    """Train for a number of epochs; return the last state and the history.
+    """Train for a number of epochs, one net from a key or many at once from an array of keys.
 
     Args:
-      state: where to start, from `init_state`. It is left as it is, and can be used again.
-      step: from `make_step`.
-      train: (x, y), all of it: x (examples, …) floating, y as the loss wants its targets.
-      net, loss: what `step` trains; here they only score.
+      training: the net, its loss, the optimizer and the gradient.
+      train: (x, y), all of it: x (examples, …), y as the loss wants its targets.
+      key: draws the first params and seeds the rest. With an array of keys (n,), n nets train at
+        once, under `jax.vmap`, and all that comes out has an axis of n in front.
+      state: where to start, instead of a key. It stays as it is, and can be used again.
       epochs: how many passes over the data.
-      batch_size: rows a step. An epoch is examples // batch_size steps on a fresh seeded permutation.
+      batch_size: examples a step. An epoch is examples // batch_size steps.
       validation: (x, y) to score too after each epoch, never to train on.
       metrics: what to score beside the loss, such as `[accuracy]`.
-      patience: stop once the validation loss has not improved for so many epochs, and return the state
-        with the best one, or the last if none was finite. None trains to the end and returns the last.
-      progress: the progress line, where it is one for several trainings.
-      on_epoch: called after each epoch with the state and that epoch's scores, "epoch" (from 1) among
-        them.
-      checkpoints: where to write checkpoints, and to go on from the newest, mid-epoch too: what comes out is
-        the same, bit for bit. `on_epoch` is not called for epochs that are done. Ctrl-C and SIGTERM are heard
-        once a checkpoint is written. Those of another key, net, batch size, training data, or other scores are
-        refused; of the optimizer's settings and the loss a change is warned of.
+      score_train: also score all of `train` after each epoch, as "train_loss" and so on.
+      observe: what else to record after each epoch: a function params -> dict of arrays, which is
+        compiled into the training. Pass the same function again to share the compiled program.
+      patience: stop once the validation loss has not improved for so many epochs, and return the
+        state with the lowest. None trains to the end and returns the last state.
+      data_per_key: x and y have an axis of n in front, a data set for each key; else all share one.
+      on_epoch: called after each epoch with the state and that epoch's record, with "epoch", from 1.
+      checkpoints: where to write checkpoints; `fit` resumes from the newest if there is one, and
+        what comes out is the same, bit for bit. Epochs done before call no `on_epoch`. Ctrl-C and
+        SIGTERM are then heard between two steps, after a checkpoint.
+      progress: the progress line, if several trainings share one.
 
     Returns:
-      The state, and a dict of lists with an entry an epoch: "loss" and each metric's name, the same with
-      "val_" for the validation set. All scores are of the params after the epoch, by `net.apply`.
+      The last state, and the history: arrays (epochs, …) by name. "loss" is the mean of the steps'
+      own losses through the epoch, as the net learned; "val_loss", "val_accuracy" and so on are of
+      the params after it, by `net.apply`.
 
-    A progress line is shown on stderr while that is a terminal. Everything is checked before the first
-    step; raises TypeError or ValueError that says what was got and what was expected. Raises NonFiniteError, which
-    says at which step and in which layer it began, as soon as a loss, a parameter or a number of the optimizer's is
-    NaN or infinite; OSError where a checkpoint can't be written.
+    On a terminal a progress line is shown on stderr. Everything is checked before the first step:
+    raises TypeError or ValueError that says what was got and what was expected. Raises
+    NonFiniteError, which says at which step and in which layer it began, when a loss, a parameter
+    or a number of the optimizer's becomes NaN or infinite; MismatchError if the checkpoints belong
+    to a different training; OSError if one can't be written.
     """
-    _check(state, step, train, net, loss, epochs, batch_size, validation, metrics, patience, on_epoch)
-    check_checkpoints("fit", checkpoints)
-    splits = jax.device_put({"": train} if validation is None else {"": train, "val_": validation})
-    progress = progress or Progress(epochs)
-    loop = Loop(state, step, splits[""], net=net, loss=loss, batch_size=batch_size, checkpoints=checkpoints)
-    _check_going_on(loop, epochs, list(splits), metrics, patience)
-    history: History = loop.memory.setdefault("history", {})
-    best = loop.memory.setdefault("best", {"epoch": 0, "loss": math.inf})
-    try:
-        with loop:
-            while loop.epochs < epochs and (patience is None or loop.epochs - best["epoch"] < patience):
-                loop.epoch()
-                scores = {
-                    prefix + name: value
-                    for prefix, (x, y) in splits.items()
-                    for name, value in score(net, loss, loop.state.params, x, y, metrics).items()
-                }
-                for name, (x, y) in splits.items():
-                    if not math.isfinite(scores[f"{name}loss"]):
-                        where = first_nonfinite(net, loss, loop.state.params, x, y, loop.state.key)
-                        raise NonFiniteError(epoch=loop.epochs, split=SPLITS[name], where=where)
-                for name, value in scores.items():
-                    history.setdefault(name, []).append(value)
-                progress.show(loop.epochs, scores)
-                if on_epoch is not None:
-                    on_epoch(loop.state, {"epoch": loop.epochs, **scores})
-                if patience is not None and scores["val_loss"] < best["loss"]:
-                    loop.kept["best"] = loop.state
-                    best |= {"epoch": loop.epochs, "loss": scores["val_loss"]}
-                loop.pause(scores.get("val_loss", scores["loss"]))
-    finally:
-        progress.clear()
-    return loop.kept.get("best", loop.state), history
-
-
-def _check_going_on(
-    loop: Loop, epochs: int, prefixes: list[str], metrics: Sequence[Metric], patience: int | None
-) -> None:
-    """Raise unless the checkpoints that a loop goes on from, if it does, are of what fit was asked for."""
-    now = {
-        "scores": [prefix + name for prefix in prefixes for name in ("loss", *(m.__name__ for m in metrics))],
-        "patience": "none" if patience is None else "some",  # more of it goes on where there was less
-    }
-    there = loop.memory.setdefault("asked", now)
-    if loop.checkpoints is None:
-        return
-    loop.checkpoints.refuse_another("training", there, now)
-    if (loop.epochs, loop.batch) > (epochs, 0):
-        done = loop.epochs + loop.batch / loop.batches
-        loop.checkpoints.refuse(f"{done:.3g} epochs, more than epochs, {epochs}")
-
-
-def _check(
-    state: Any,
-    step: Any,
-    train: Any,
-    net: Any,
-    loss: Any,
-    epochs: Any,
-    batch_size: Any,
-    validation: Any,
-    metrics: Any,
-    patience: Any,
-    on_epoch: Any,
-) -> None:
-    check_state("fit", state)
-    checks.net("fit", net)
-    checks.loss("fit", loss)
-    if on_epoch is not None:
-        checks.function("fit", "on_epoch", on_epoch)
+    check_training("fit", training)
+    data = _splits(train, validation)
+    many = _check_start(key, state, data, data_per_key, patience)
     checks.positive_integer("fit", "epochs", epochs)
-    checks.positive_integer("fit", "batch_size", batch_size)
     if patience is not None:
         checks.positive_integer("fit", "patience", patience)
         if validation is None:
             raise ValueError(
-                f"fit: patience, {patience}, watches the validation loss, and there is no validation set"
+                f"fit: patience, {patience}, watches the validation loss, and there is no "
+                f"validation set"
             )
-    checks.metrics("fit", metrics)
-    for name, split in {"train": train, "validation": validation}.items():
-        if split is None and name == "validation":
-            continue
+    checks.metrics("fit", "metrics", metrics)
+    for name, function in {"observe": observe, "on_epoch": on_epoch}.items():
+        if function is not None:
+            checks.function("fit", name, function)
+    check_checkpoints("fit", "checkpoints", checkpoints)
+    for name, (x, y) in data.items():
+        checks.batch(f"fit: {name}", *((x[0], y[0]) if data_per_key else (x, y)))
+    x = data["train"][0][0] if data_per_key else data["train"][0]
+    checks.batches("fit", len(x), batch_size)
+    progress = progress or Progress(epochs)
+    if state is None:
+        state = init_state(training, key, x)
+    progress.show(0, {})
+    scored = tuple(["train"] * score_train + ["validation"] * (validation is not None))
+    plan = Plan(training, batch_size, tuple(metrics), scored, observe, many, data_per_key)
+    device = {name: jax.device_put(split) for name, split in data.items()}
+    _check_data(plan, state, data, device)
+    loop = Loop(plan, state, device)
+    listening = on_epoch is not None or patience is not None
+    with ExitStack() as stack:
+        stack.callback(progress.clear)
+        signals = Deferred()
+        if checkpoints is not None:
+            identity = _identity(plan, state, data, patience)
+            loop.restore(checkpoints, identity)
+            if loop.done > epochs * loop.batches:
+                done = loop.done / loop.batches
+                checkpoints.refuse(f"{done:.3g} epochs, more than epochs, {epochs}")
+            stack.enter_context(signals)
+            stack.callback(checkpoints.close)
+        total = epochs * loop.batches
+        while loop.done < total:
+            if patience is not None and loop.epochs - loop.best_epoch >= patience:
+                break
+            before = loop.epochs
+            loop.advance((before + 1) * loop.batches if listening else total)
+            recorded = loop.last() if loop.epochs else {}
+            if loop.epochs > before:
+                if on_epoch is not None:
+                    on_epoch(loop.position.state, {"epoch": loop.epochs, **recorded})
+                if patience is not None:
+                    loop.note_best()
+            progress.show(loop.done / loop.batches, recorded)
+            if checkpoints is not None and (signals.asked or checkpoints.due()):
+                checkpoints.save(loop.checkpoint(identity), wait=signals.asked is not None)
+            signals.heed()
+        if checkpoints is not None:
+            checkpoints.save(loop.checkpoint(identity), wait=True)
+    return loop.best or loop.position.state, loop.history
+
+
+def _splits(train: object, validation: object) -> Data:
+    """The splits by name; raise unless each is a pair of arrays."""
+    splits = {"train": train} if validation is None else {"train": train, "validation": validation}
+    for name, split in splits.items():
         if not isinstance(split, tuple | list) or len(split) != 2:
             raise TypeError(f"fit: {name} should be a pair (x, y), got {type(split).__name__}")
-        x, y = split
-        checks.examples(f"{name} x", x, "fit")
-        checks.array(f"{name} y", y, "fit")
-        checks.batch(f"fit: {name}", x, y)
-        if x.shape[1:] != train[0].shape[1:]:
-            raise ValueError(
-                f"fit: validation x should have rows like train x's {train[0].shape[1:]}, got {x.shape[1:]}"
-            )
-        checks.params("fit", net, state.params, f"{name} x", x)
-        prediction = jax.eval_shape(net.apply, state.params, jax.ShapeDtypeStruct(x.shape, x.dtype))
-        checks.target("fit", f"{name} y", loss, prediction, y)  # all the targets
-        some = net.apply(state.params, x[:batch_size])
-        checks.target("fit", f"{name} y", loss, some, y[:batch_size])  # some predictions
-        for metric in metrics:
-            if (shape := jax.eval_shape(metric, prediction, y).shape) != ():
-                raise ValueError(f"fit: metric {metric.__name__} should give one number, got shape {shape}")
+        for part, a in zip("xy", split, strict=True):
+            checks.array("fit", f"{name} {part}", a)
+        checks.not_empty("fit", f"{name} x", split[0])
+        checks.kept("fit", f"{name} x", split[0])
+    return splits
 
-    x, y = train
-    checks.batches("fit", len(x), batch_size)
-    check_step("fit", step, state, x[:batch_size], y[:batch_size])
+
+def _check_start(
+    key: Key | None, state: TrainState | None, data: Data, data_per_key: bool, patience: int | None
+) -> bool:
+    """Whether many nets are to train; raise unless key, state and data fit together."""
+    if (key is None) == (state is None):
+        given = "neither" if key is None else "both"
+        raise TypeError(f"fit: give a key, or a state to start from, got {given}")
+    if state is not None:
+        check_state("fit", "state", state)
+        key = state.key
+    checks.keys("fit", "key", key)
+    if key.ndim == 0 and data_per_key:
+        raise ValueError("fit: data_per_key is for an array of keys, got one key")
+    if key.ndim and patience is not None:
+        raise ValueError(f"fit: patience, {patience}, is for one net, got {len(key)} keys")
+    for name, split in data.items() if data_per_key else ():
+        for part, a in zip("xy", split, strict=True):
+            if len(a) != len(key):
+                raise ValueError(
+                    f"fit: {name} {part} should have an axis of {len(key)} in front, one for each "
+                    f"key, got shape {a.shape}"
+                )
+    return key.ndim > 0
+
+
+def _check_data(plan: Plan, state: TrainState, data: Data, device: Data) -> None:
+    """Raise unless the data suit the net, the loss and the metrics."""
+    training, batch = plan.training, plan.batch_size
+    params = jax.tree.map(lambda a: a[0], state.params) if plan.many else state.params
+    first = data["train"][0].shape[1 + plan.data_per_key :]
+    for name, (x, y) in data.items():
+        rows = x.shape[1 + plan.data_per_key :]
+        if rows != first:
+            raise ValueError(
+                f"fit: {name} x should have rows like train x's {first}, got {rows}"
+            )
+        checks.params("fit", f"{name} x", x[0] if plan.data_per_key else x, training.net, params)
+    opt_state = jax.tree.map(lambda a: a[0], state.opt_state) if plan.many else state.opt_state
+    wanted = jax.eval_shape(training.optimizer.init, params)
+    checks.same_tree("fit", "the optimizer's part of state", opt_state, wanted)
+    some, finite = _glance(plan)(params, device)
+    for name, (x, y) in data.items():
+        if not finite[name]:
+            checks.finite("fit", f"{name} x", x)
+        for one_x, one_y in zip(x, y, strict=True) if plan.data_per_key else [(x, y)]:
+            form = jax.ShapeDtypeStruct(one_x.shape, one_x.dtype)
+            prediction = jax.eval_shape(training.net.apply, params, form)
+            checks.target("fit", f"{name} y", training.loss, prediction, one_y)  # all targets
+        one_y = y[0] if plan.data_per_key else y
+        checks.target("fit", f"{name} y", training.loss, some[name], one_y[:batch])
+        for metric in plan.metrics:
+            if (shape := jax.eval_shape(metric, prediction, one_y).shape) != ():
+                raise ValueError(
+                    f"fit: metric {metric.__name__} should give one number, got shape {shape}"
+                )
+
+
+@lru_cache(maxsize=8)
+def _glance(plan: Plan) -> Callable[[Params, Data], tuple[dict[str, Array], dict[str, Array]]]:
+    """Compiled: of each split, the predictions of the first batch, and whether all x are finite."""
+
+    def glance(params: Params, data: Data) -> tuple[dict[str, Array], dict[str, Array]]:
+        xs = {name: x for name, (x, _) in data.items()}
+        batches = {n: (x[0] if plan.data_per_key else x)[: plan.batch_size] for n, x in xs.items()}
+        some = {name: plan.training.net.apply(params, x) for name, x in batches.items()}
+        return some, {name: jnp.isfinite(x).all() for name, x in xs.items()}
+
+    return jax.jit(glance)
+
+
+def _identity(
+    plan: Plan, state: TrainState, data: Data, patience: int | None
+) -> dict[str, JSON]:
+    """What tells this training from others, in JSON's terms.
+
+    Of the data it is all targets and a thousand examples: to digest all of it would take longer
+    than a checkpoint does.
+    """
+    arrays = {}
+    for name, (x, y) in data.items():
+        arrays |= {f"{name}.x": np.asarray(x[:: max(1, len(x) // 1000)]), f"{name}.y": np.asarray(y)}
+    return {
+        "batch_size": plan.batch_size,
+        "begins": int(state.step.ravel()[0]),
+        "key": np.asarray(jax.random.key_data(state.key)).tolist(),
+        "data_sha256": sha256(arrays),
+        "scores": [*plan.scored, *(metric.__name__ for metric in plan.metrics)],
+        "patience": patience is not None,  # a longer one can resume what a shorter one stopped
+    }

@@ -1,212 +1,367 @@
-"""The loop under `fit`: a training that can be watched, stopped, and gone on with at any of its steps.
+"""The one engine: a training of one net, or of many at once, that can be stopped and resumed.
 
-An epoch is taken in chunks of about a quarter of a second. Between two, numbers that are not finite stop it, Ctrl-C is
-heard, and a checkpoint can be written. How many steps a chunk has changes no bit of what comes out: one compiled
-program takes them, from any step to any other.
+One compiled program takes any number of steps from anywhere in an epoch, and scores the net where
+an epoch ends. Between two calls of it, which take about half a second, whoever drives the loop can
+show progress, listen for Ctrl-C and write a checkpoint. How many steps a call takes changes no bit
+of what comes out.
 """
 
+import math
 import time
+import warnings
+from collections.abc import Callable, Mapping
 from functools import lru_cache
-from typing import Any, NoReturn
+from typing import NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from backhand.layer import Layer
-from backhand.losses import Loss
-from backhand.storage import parameters as files
-from backhand.storage.checkpoints import Checkpoints
+from backhand.layer import Array, Params, Tree
+from backhand.storage import parameters
+from backhand.storage.checkpoints import Checkpoint, Checkpoints
 from backhand.storage.digests import fingerprint
-from backhand.training.nonfinite import NonFiniteError, first_nonfinite
-from backhand.training.sitting import (
-    Position,
-    Sitting,
-    another_program,
-    ending,
-    training,
-    with_keys,
-    without_keys,
-)
-from backhand.training.step import Step, TrainState, shuffled, still_finite
+from backhand.storage.json_values import JSON
+from backhand.training.evaluate import scoring
+from backhand.training.nonfinite import NonFiniteError, Place, first_nonfinite
+from backhand.training.step import TrainState, pure_step, shuffled
+from backhand.training.training import Metric, Training
 
-CHUNK = 0.25  # seconds, about
+CALL = 0.5  # seconds that one call of the program takes, about
+ROWS, ROWS_BYTES = 1024, 4_000_000  # the most epochs that one call records, and bytes, about
+PREFIXES = {"train": "train_", "validation": "val_"}  # of a split's scores in the history
+
+Data: TypeAlias = Mapping[str, tuple[Array, Array]]  # (x, y) by the split's name
+Observe: TypeAlias = Callable[[Params], Mapping[str, Array]]
+History: TypeAlias = dict[str, np.ndarray]
+
+
+class Plan(NamedTuple):
+    """What the compiled program depends on, beside the shapes of its arguments."""
+
+    training: Training
+    batch_size: int
+    metrics: tuple[Metric, ...] = ()
+    scored: tuple[str, ...] = ()  # the splits that are scored after each epoch
+    observe: Observe | None = None
+    many: bool = False  # states have an axis of nets in front
+    data_per_key: bool = False  # and the data have one, too
+
+
+class Position(NamedTuple):
+    """All that the next step needs."""
+
+    state: TrainState
+    losses: Array  # (batches,), of this epoch's steps so far
 
 
 class Loop:
-    """A training, as far as it has come; entered, it writes checkpoints, if it has any, and listens for Ctrl-C.
+    """A training as far as it has come.
 
     Attributes:
-      state: after the steps that were taken. The arrays of earlier ones stay as they are.
-      epochs: how many are done.
-      memory: in JSON's terms, what whoever uses the loop must know to go on. It is in each checkpoint.
-      kept: states to keep beside the last one, by name. They are in each checkpoint, too.
+      position: where it is.
+      done: the number of steps taken since its start.
+      batches: the number of steps an epoch.
+      best, best_epoch: the state after the epoch with the lowest validation loss, and which epoch
+        that was, as far as `note_best` was called; None and 0 before.
     """
 
-    def __init__(
-        self,
-        state: TrainState,
-        step: Step,
-        train: tuple[Any, Any],
-        *,
-        net: Layer,
-        loss: Loss,
-        batch_size: int,
-        checkpoints: Checkpoints | None = None,
-    ) -> None:
-        """Start from `state`, or where there are checkpoints from the newest.
-
-        `step` is from `make_step`, of `net` and `loss`, which here only tell where numbers stop being finite. `train`
-        is (x, y), on the device. Raises ValueError that says what differs where the newest checkpoint is another
-        training's: of another net, key, batch size or data.
-        """
-        self.state, self.train = state, train
-        self.net, self.loss = net, loss
-        self.batch_size, self.batches = batch_size, len(train[0]) // batch_size
-        self.checkpoints = checkpoints
-        self.epochs, self.batch = 0, 0  # the epochs that are done, and of this one the batches
-        self.memory: dict[str, Any] = {}
-        self.kept: dict[str, TrainState] = {}
+    def __init__(self, plan: Plan, state: TrainState, data: Data) -> None:
+        """Start from `state`. `data` lie on the device; the split "train" is trained on."""
+        self.plan, self.data = plan, data
+        x, _ = data["train"]
+        self.batches = x.shape[1 if plan.data_per_key else 0] // plan.batch_size
+        self.begin, self.done = int(state.step.ravel()[0]), 0
+        self.best: TrainState | None = None
+        self.best_epoch, self.best_loss = 0, math.inf
         self.programs: list[str] = []  # fingerprints of what took the steps
-        rows = (jax.ShapeDtypeStruct((batch_size, *a.shape[1:]), a.dtype) for a in train)
-        _, value = jax.eval_shape(step, state, *rows)
-        self.values = jnp.zeros(self.batches, value.dtype)  # the loss of each batch of this epoch
-        self._advance = advancing(step)
-        self._size, self._compiled = 1, False
-        self._score: float | None = None
-        self._sitting = Sitting(
-            checkpoints, self._position, lambda: ending(self.state, "+".join(self.programs))
-        )
-        if checkpoints is not None:
-            self._training = training(batch_size, self.batches, state.key, *train)
-            self._restore(checkpoints)
+        self._advance, row, value = _program(plan), *_shapes(plan, state, data, self.batches)
+        self._capacity = _capacity(row)
+        self.position = Position(state, jnp.zeros((*state.key.shape, self.batches), value.dtype))
+        self._history: dict[str, list[np.ndarray]] = {name: [] for name in row}
+        self._steps, self._calls = 1, 0  # the steps of the next call; the calls so far
 
-    def __enter__(self) -> "Loop":
-        self._sitting.__enter__()
-        return self
+    @property
+    def epochs(self) -> int:
+        """How many epochs are complete."""
+        return self.done // self.batches
 
-    def __exit__(self, *error: Any) -> None:
-        self._sitting.__exit__(*error)
+    @property
+    def history(self) -> History:
+        """What was recorded after each epoch: arrays (epochs, …), or (nets, epochs, …)."""
+        axis = 1 if self.plan.many else 0
+        return {name: np.concatenate(parts, axis) for name, parts in self._history.items() if parts}
 
-    def epoch(self) -> np.ndarray:
-        """Take the steps that this epoch lacks; return the loss of each of its batches (batches,) before its step.
+    def last(self) -> dict[str, np.ndarray]:
+        """What was recorded after the last complete epoch."""
+        parts = {name: parts[-1] for name, parts in self._history.items() if parts}
+        return {name: part[:, -1] if self.plan.many else part[-1] for name, part in parts.items()}
 
-        Raises NonFiniteError where a loss, a parameter or a number of the optimizer's is no longer finite, and says
-        where that began; KeyboardInterrupt after a checkpoint.
+    def advance(self, limit: int) -> None:
+        """Take steps for about half a second, until `limit` steps are done at most.
+
+        Raises NonFiniteError if a loss, a parameter or a number of the optimizer's is not finite
+        any more; it says at which step that began, and in which layer.
         """
-        self._score = None
-        start = self.state._replace(step=self.state.step - np.int32(self.batch))
-        order = _shuffled(start, len(self.train[0]), self.batch_size)
-        if self.checkpoints is not None and not self._compiled:
-            self._note_program(order)
-        while True:
-            self._take(order, min(self.batch + self._size, self.batches))
-            if self.batch == self.batches:
-                break
-            self._sitting.pause()
-        self.epochs, self.batch = self.epochs + 1, 0
-        return np.asarray(self.values)
+        limit = min(limit, self.done + self._steps, (self.epochs + self._capacity) * self.batches)
+        if limit // self.batches > self.epochs:  # the end of an epoch is the better place to stop
+            limit -= limit % self.batches
+        start = time.monotonic()
+        position, rows, finite = self._call(limit)
+        if not np.all(finite):
+            raise self._diverged(limit)
+        seconds, count = time.monotonic() - start, limit // self.batches - self.epochs
+        if self._calls:  # the first may have compiled
+            rate = CALL / seconds
+            self._steps = max(1, int((limit - self.done) * min(rate, 100)))
+        recorded = {name: np.asarray(row)[:count] for name, row in rows.items()}
+        self._check_scores(recorded)
+        for name, row in recorded.items():
+            if count:
+                self._history[name].append(np.swapaxes(row, 0, 1) if self.plan.many else row.copy())
+        self.position, self.done, self._calls = position, limit, self._calls + 1
 
-    def pause(self, score: float | None = None) -> None:
-        """Between epochs, once `memory` and `kept` are up to date: write a checkpoint if it is time, heed Ctrl-C.
+    def note_best(self) -> None:
+        """Keep the state if its validation loss is the lowest so far."""
+        if (loss := float(self.last()["val_loss"])) < self.best_loss:
+            self.best, self.best_epoch, self.best_loss = self.position.state, self.epochs, loss
 
-        The lower the score of where it is now, the better.
+    def checkpoint(self, identity: Mapping[str, JSON]) -> Checkpoint:
+        """All that `restore` needs, and what tells this training from others."""
+        trees = {"state": without_keys(self.position.state), "losses": self.position.losses}
+        if self.best is not None:
+            trees["best"] = without_keys(self.best)
+        score = None
+        if self.done and self.done % self.batches == 0:
+            recorded = self.last()
+            score = float(np.mean(recorded.get("val_loss", recorded["loss"])))
+        return Checkpoint(
+            step=self.begin + self.done,
+            arrays=parameters.named_arrays(trees | {"history": self.history}),
+            facts={
+                "training": identity, "programs": self.programs, "best_epoch": self.best_epoch,
+            },
+            score=score,
+        )  # fmt: skip
+
+    def restore(self, checkpoints: Checkpoints, identity: Mapping[str, JSON]) -> None:
+        """Continue from the newest checkpoint, if there is one.
+
+        Raises MismatchError if it belongs to a different training.
         """
-        self._score = score
-        self._sitting.pause()
-
-    def _take(self, order: Any, last: int) -> None:
-        """Take the steps from the next batch of this epoch to before batch number `last`."""
-        begun = time.monotonic()
-        state, values, finite = self._advance(
-            self.state, *self.train, order, self.values, np.int32(self.batch), np.int32(last)
-        )
-        if not finite:
-            self._hunt(order, last)
-        if self._compiled:  # else the time was the compiler's
-            self._size = max(1, int((last - self.batch) * CHUNK / (time.monotonic() - begun)))
-        self.state, self.values, self.batch, self._compiled = state, values, last, True
-
-    def _hunt(self, order: Any, last: int) -> NoReturn:
-        """Take these steps again, one by one, and say at which numbers stop being finite, and in which layer."""
-        state = self.state
-        for batch in range(self.batch, last):
-            after, _, finite = self._advance(
-                state, *self.train, order, self.values, np.int32(batch), np.int32(batch + 1)
-            )
-            if not finite:
-                x, y = (a[order[batch]] for a in self.train)
-                key = jax.random.fold_in(state.key, state.step)
-                where = first_nonfinite(self.net, self.loss, state.params, x, y, key)
-                raise NonFiniteError(
-                    step=int(state.step), epoch=self.epochs + 1, batch=batch + 1, where=where
+        saved = checkpoints.newest()
+        lowered = self._advance.lower(self.position, self.data, *self._bounds(0))
+        program = fingerprint(lowered.as_text())
+        if saved is not None:
+            checkpoints.check("training", saved.facts["training"], identity)
+            self._restore(checkpoints, saved)
+            if self.programs[-1:] != [program]:
+                warnings.warn(
+                    f"{checkpoints.folder}: the program that takes the steps has changed since the "
+                    f"checkpoint (the loss, the optimizer's settings, a version or the machine "
+                    f"differs), so the end may differ too",
+                    stacklevel=3,
                 )
-            state = after
-        raise NonFiniteError(epoch=self.epochs + 1, where=None)
-
-    def _note_program(self, order: Any) -> None:
-        """Remember which program takes the steps; warn where it is not the one that took them before."""
-        bounds = np.int32(0), np.int32(self.batches)
-        lowered = self._advance.lower(self.state, *self.train, order, self.values, *bounds)
-        program = fingerprint(lowered.compile().as_text() or "")
         if self.programs[-1:] != [program]:
-            if self.programs and self.checkpoints is not None:
-                another_program(self.checkpoints)
             self.programs.append(program)
 
-    def _position(self) -> Position:
-        states = {name: without_keys(state) for name, state in {"state": self.state, **self.kept}.items()}
-        position = {
-            "epochs": self.epochs, "batch": self.batch, "programs": self.programs, "kept": list(self.kept),
-        }  # fmt: skip
-        return Position(
-            int(self.state.step),
-            files.named_arrays(states | {"values": self.values}),
-            {"training": self._training, "position": position, "memory": self.memory},
-            self._score,
+    def _restore(self, checkpoints: Checkpoints, saved: Checkpoint) -> None:
+        history = {
+            name.removeprefix("history."): array
+            for name, array in saved.arrays.items()
+            if name.startswith("history.")
+        }
+        state = self.position.state
+        trees = {"state": without_keys(state), "losses": self.position.losses}
+        if saved.facts["best_epoch"]:
+            trees["best"] = trees["state"]
+        arrays = {n: a for n, a in saved.arrays.items() if not n.startswith("history.")}
+        found, wanted = parameters.forms(arrays), parameters.forms(trees)
+        if found != wanted:
+            difference = parameters.difference(found, wanted)
+            checkpoints.refuse(f"a different net or optimizer: {difference}")
+        trees = jax.tree.map(jnp.asarray, parameters.arrays_as(trees, arrays))
+        self.position = Position(with_keys(trees["state"], state), trees["losses"])
+        if "best" in trees:
+            self.best, self.best_epoch = with_keys(trees["best"], state), saved.facts["best_epoch"]
+            self.best_loss = float(history["val_loss"][self.best_epoch - 1])
+        self._history |= {name: [array] for name, array in history.items()}
+        self.done, self.programs = saved.step - self.begin, list(saved.facts["programs"])
+
+    def _bounds(self, limit: int) -> tuple[np.int32, np.int32, np.int32]:
+        return np.int32(self.begin), np.int32(self.done), np.int32(limit)
+
+    def _call(self, limit: int) -> tuple[Position, dict[str, Array], Array]:
+        return self._advance(self.position, self.data, *self._bounds(limit))
+
+    def _diverged(self, limit: int) -> NonFiniteError:
+        """What the first step up to `limit` says after which a number is not finite."""
+        low, high = self.done, limit  # all is finite after low steps, and not after high
+        while high - low > 1:
+            middle = (low + high) // 2
+            finite = np.all(self._call(middle)[-1])
+            low, high = (middle, high) if finite else (low, middle)
+        position, _, _ = self._call(low)
+        seed = int(np.argmin(self._call(high)[-1])) if self.plan.many else None
+        state, (x, y) = self._of(seed, position.state, "train")
+        epoch, batch = divmod(low, self.batches)
+        number = self.begin // self.batches + epoch
+        rows = shuffled(state.key, number, len(x), self.plan.batch_size)[batch]
+        where = self._where(state, x[rows], y[rows])
+        return NonFiniteError(
+            epoch=epoch + 1, step=int(state.step), batch=batch + 1, seed=seed, where=where
         )
 
-    def _restore(self, checkpoints: Checkpoints) -> None:
-        saved = checkpoints.restore()
-        if saved is None:
-            return
-        checkpoints.refuse_another("training", saved.memory["training"], self._training)
-        position = saved.memory["position"]
-        states = {name: without_keys(self.state) for name in ("state", *position["kept"])}
-        trees = checkpoints.as_tree(saved, states | {"values": self.values})
-        self.values = trees.pop("values")
-        states = {name: with_keys(state, self.state) for name, state in trees.items()}
-        self.state, self.kept = states.pop("state"), states
-        self.epochs, self.batch, self.programs = (
-            position["epochs"],
-            position["batch"],
-            position["programs"],
+    def _check_scores(self, recorded: Mapping[str, np.ndarray]) -> None:
+        """Raise NonFiniteError if a split's loss after one of these epochs is not finite."""
+        for split in self.plan.scored:
+            bad = np.argwhere(~np.isfinite(recorded[f"{PREFIXES[split]}loss"]))
+            if bad.size:
+                epoch = self.epochs + 1 + int(bad[0, 0])
+                seed = int(bad[0, 1]) if self.plan.many else None
+                position, _, _ = self._call(epoch * self.batches)
+                state, (x, y) = self._of(seed, position.state, split)
+                where = self._where(state, x, y)
+                raise NonFiniteError(epoch=epoch, split=split, seed=seed, where=where)
+
+    def _of(
+        self, seed: int | None, state: TrainState, split: str
+    ) -> tuple[TrainState, tuple[Array, Array]]:
+        """One net's state, and its data."""
+        x, y = self.data[split]
+        if seed is None:
+            return state, (x, y)
+        state = jax.tree.map(lambda a: a[seed], state)
+        return state, (x[seed], y[seed]) if self.plan.data_per_key else (x, y)
+
+    def _where(self, state: TrainState, x: Array, y: Array) -> Place | None:
+        key = jax.random.fold_in(jax.random.clone(state.key), state.step)
+        return first_nonfinite(
+            self.plan.training.net, self.plan.training.loss, state.params, x, y, key
         )
-        self.memory = saved.memory["memory"]
 
 
-@lru_cache(maxsize=4)  # trainings of one step share a program, and those of other steps don't pile theirs up
-def advancing(step: Step) -> Any:
-    """A jitted function that takes some of an epoch's steps."""
+def _take(plan: Plan) -> Callable[..., tuple[TrainState, Array]]:
+    """A step of one net, or under vmap of each: (state, x, y, order, batch) -> (state, value)."""
+    step = pure_step(plan.training)
+
+    def take(
+        state: TrainState, x: Array, y: Array, order: Array, batch: Array
+    ) -> tuple[TrainState, Array]:
+        return step(state, x[order[batch]], y[order[batch]])
+
+    own = 0 if plan.data_per_key else None
+    return jax.vmap(take, (0, own, own, 0, None)) if plan.many else take
+
+
+def _record(plan: Plan) -> Callable[..., dict[str, Array]]:
+    """What is recorded after an epoch: (params, losses, data) -> numbers by name."""
+    score = scoring(plan.training, plan.metrics)
+
+    def record(params: Params, losses: Array, data: Data) -> dict[str, Array]:
+        row = {"loss": losses.mean()}
+        for split in plan.scored:
+            _, scores = score(params, *data[split])
+            row |= {PREFIXES[split] + name: value for name, value in scores.items()}
+        return row | dict(plan.observe(params) if plan.observe else {})
+
+    own = 0 if plan.data_per_key else None
+    return jax.vmap(record, (0, 0, own)) if plan.many else record
+
+
+def _shapes(
+    plan: Plan, state: TrainState, data: Data, batches: int
+) -> tuple[dict[str, jax.ShapeDtypeStruct], jax.ShapeDtypeStruct]:
+    """The forms of what is recorded after an epoch, and of a step's value."""
+    shape = (*state.key.shape, batches, plan.batch_size)
+    order, batch = jax.ShapeDtypeStruct(shape, np.int32), jax.ShapeDtypeStruct((), np.int32)
+    _, value = jax.eval_shape(_take(plan), state, *data["train"], order, batch)
+    losses = jax.ShapeDtypeStruct((*state.key.shape, batches), value.dtype)
+    return jax.eval_shape(_record(plan), state.params, losses, dict(data)), value
+
+
+def _capacity(row: Mapping[str, jax.ShapeDtypeStruct]) -> int:
+    """How many epochs one call can record."""
+    size = sum(a.size * a.dtype.itemsize for a in row.values())
+    return max(1, min(ROWS, ROWS_BYTES // size))
+
+
+@lru_cache(maxsize=8)  # trainings of one plan share their program, and old ones are let go
+def _program(plan: Plan) -> Callable[..., tuple[Position, dict[str, Array], Array]]:
+    """Compiled: (position, data, begin, done, limit) -> (position, rows, finite).
+
+    It takes the steps from number `done` to before `limit`, counted from the training's start,
+    which was step `begin` of the state. `rows` holds what was recorded after each epoch that ended,
+    (capacity, …), and `finite`, for each net, whether all numbers still are.
+    """
+    take, record = _take(plan), _record(plan)
+    orders = jax.vmap(shuffled, (0, None, None, None)) if plan.many else shuffled
+    still = jax.vmap(still_finite) if plan.many else still_finite
 
     def advance(
-        state: TrainState, x: Any, y: Any, order: Any, values: Any, first: Any, last: Any
-    ) -> tuple[TrainState, Any, Any]:
-        """Take steps `first` to before `last` of an epoch of this order (batches, batch_size).
+        position: Position, data: Data, begin: Array, done: Array, limit: Array
+    ) -> tuple[Position, dict[str, Array], Array]:
+        batches, (x, y) = position.losses.shape[-1], data["train"]
+        examples = x.shape[1 if plan.data_per_key else 0]
+        row = jax.eval_shape(record, position.state.params, position.losses, data)
+        empty = jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype), row)
+        rows = jax.tree.map(lambda a: jnp.zeros((_capacity(row), *a.shape), a.dtype), row)
+        first = done // batches
 
-        Returns the state, the values (batches,) with the loss of each of these batches, and whether they are finite,
-        and the state's numbers still.
-        """
+        def epoch(carry: Tree) -> Tree:
+            done, position, rows, finite = carry
+            number, start = done // batches, done % batches
+            end = jnp.minimum(batches, start + limit - done)
+            order = orders(
+                position.state.key, begin // batches + number, examples, plan.batch_size
+            )
 
-        def body(batch: Any, carry: Any) -> Any:
-            state, values = carry
-            state, value = step(state, x[order[batch]], y[order[batch]])
-            return state, values.at[batch].set(value)
+            def body(batch: Array, carry: Tree) -> Tree:
+                (state, losses), finite = carry
+                state, value = take(state, x, y, order, batch)
+                losses = losses.at[..., batch].set(value)
+                return Position(state, losses), finite & jnp.isfinite(value)
 
-        after, values = jax.lax.fori_loop(first, last, body, (state, values))
-        return after, values, jnp.isfinite(values).all() & still_finite(state, after)
+            position, finite = jax.lax.fori_loop(start, end, body, (position, finite))
+            recorded = jax.lax.cond(
+                end == batches,
+                lambda: record(position.state.params, position.losses, data),
+                lambda: empty,
+            )
+            rows = jax.tree.map(lambda a, new: a.at[number - first].set(new), rows, recorded)
+            return done + end - start, position, rows, finite
+
+        finite = jnp.ones(position.state.key.shape, bool)
+        carry = (done, position, rows, finite)
+        _, after, rows, finite = jax.lax.while_loop(lambda carry: carry[0] < limit, epoch, carry)
+        return after, rows, finite & still(position.state, after.state)
 
     return jax.jit(advance)
 
 
-_shuffled = jax.jit(shuffled, static_argnums=(1, 2))
+def still_finite(before: TrainState, after: TrainState) -> Array:
+    """Whether all numbers that were finite before still are: some optimizers start from infinity."""
+    finite = jnp.array(True)
+    trees = ((state.params, state.opt_state) for state in (before, after))
+    for was, now in zip(*map(jax.tree.leaves, trees), strict=True):
+        if jnp.issubdtype(now.dtype, jnp.inexact):
+            finite &= (jnp.isfinite(now) | ~jnp.isfinite(was)).all()
+    return finite
+
+
+def without_keys(tree: Tree) -> Tree:
+    """The tree with each key replaced by its data: some optimizers hold keys, and files can't."""
+    return jax.tree.map(lambda a: jax.random.key_data(a) if _is_key(a) else a, tree)
+
+
+def with_keys(tree: Tree, like: Tree) -> Tree:
+    """The reverse: keys wherever `like` has some."""
+
+    def key(a: Array, b: Array) -> Array:
+        return jax.random.wrap_key_data(a, impl=jax.random.key_impl(b)) if _is_key(b) else a
+
+    return jax.tree.map(key, tree, like)
+
+
+def _is_key(a: Array) -> bool:
+    return bool(jnp.issubdtype(a.dtype, jax.dtypes.prng_key))
