@@ -2,7 +2,10 @@ import base64
 import re
 from html.parser import HTMLParser
 
-from backhand.reporting import page as report
+import pytest
+
+from backhand import plots, reporting
+from backhand.reporting.page import table
 
 
 class Tags(HTMLParser):
@@ -14,102 +17,106 @@ class Tags(HTMLParser):
 
     def handle_starttag(self, tag, attrs):
         self.seen.append((tag, dict(attrs)))
-        if tag not in {"meta", "link", "img", "source"}:
+        if tag not in {"meta", "link", "img"}:
             self.open.append(tag)
 
     def handle_endtag(self, tag):
         assert self.open.pop() == tag
 
 
-def parse(html: str) -> Tags:
-    tags = Tags()
-    tags.feed(html)
-    assert not tags.open
-    return tags
+def tags(html):
+    parser = Tags()
+    parser.feed(html)
+    assert not parser.open
+    return parser.seen
 
 
 def test_a_page_is_whole_and_needs_nothing_else():
-    picture = report.figure("<svg>light</svg>", "<svg>dark</svg>", "a picture")
-    film = report.animation(b"light", b"dark", b"light still", b"dark still", "a film")
     pieces = [
-        report.heading("h"),
-        report.paragraph("p", lead=True),
-        report.figures(picture),
-        film,
-        report.code("c"),
-        report.details("more", report.table(["a", "b"], [("x", 1)])),
-        report.step("s", report.matrices(report.matrix("m", [["1", "2"]])), backward=True),
+        reporting.heading("h"),
+        reporting.paragraph("p", lead=True),
+        reporting.figures(plots.Drawing("<svg></svg>", "a picture").html()),
+        reporting.code("c"),
+        reporting.details("more", reporting.Table(["a", "b"], [("x", 1)], "caption").html()),
+        reporting.step("s", reporting.matrices(reporting.matrix("m", [["1", "2"]])), backward=True),
     ]
-    html = report.page("Title", *pieces)
-    tags = parse(html)
+    html = reporting.page("Title", *pieces, style=".more { color: red }")
+    seen = tags(html)
     assert not re.findall(r'(?:src|href|srcset)="(?!data:)', html)
-    names = [tag for tag, _ in tags.seen]
-    assert names.count("h1") == names.count("h2") == 1
-    assert names.count("img") == 2
-    assert ("meta", {"name": "viewport", "content": "width=device-width, initial-scale=1"}) in tags.seen
-    assert "prefers-color-scheme: dark" in html
+    names = [tag for tag, _ in seen]
+    assert names.count("h1") == names.count("h2") == names.count("img") == 1
+    viewport = {"name": "viewport", "content": "width=device-width, initial-scale=1"}
+    assert ("meta", viewport) in seen
+    assert ".more { color: red }" in html
 
 
-def test_both_themes_of_a_figure_are_in_it():
-    html = report.figure("<svg>light</svg>", "<svg>dark</svg>", "a picture")
-    pictures = [base64.b64decode(data).decode() for data in re.findall(r"base64,([^\"]+)", html)]
-    assert pictures == ["<svg>dark</svg>", "<svg>light</svg>"]
-    assert 'alt="a picture"' in html
-
-
-def test_a_film_stands_still_for_who_asks_for_it():
-    tags = parse(report.animation(b"light", b"dark", b"light still", b"dark still", "a film"))
-    shown = {
-        attrs.get("media"): attrs.get("srcset", attrs.get("src"))
-        for tag, attrs in tags.seen
-        if tag in ("source", "img")
-    }
-    found = {
-        media: (data.split(";")[0], base64.b64decode(data.split(",")[1])) for media, data in shown.items()
-    }
-    still, night = "(prefers-reduced-motion: reduce)", "(prefers-color-scheme: dark)"
-    assert found == {  # in this order: the first that holds is shown
-        f"{still} and {night}": ("data:image/png", b"dark still"),
-        still: ("data:image/png", b"light still"),
-        night: ("data:image/gif", b"dark"),
-        None: ("data:image/gif", b"light"),
-    }
-    assert list(found) == [f"{still} and {night}", still, night, None]
+def test_page_and_pictures_have_one_theme():
+    """Every variable of the page's CSS has a value by day and one by night."""
+    css = re.search("(?s)<style>(.*?)</style>", reporting.page("t"))[1]
+    assert plots.STYLE in css
+    used = set(re.findall(r"var\(--([\w-]+)\)", css))
+    given = re.findall(r"--([\w-]+):", css)
+    assert all(given.count(name) == 2 for name in used)
+    assert css.count("prefers-color-scheme: dark") == 2
 
 
 def test_text_is_escaped_everywhere():
     evil = '<script>"&'
     for piece in (
-        report.page(evil),
-        report.heading(evil),
-        report.paragraph(evil),
-        report.code(evil),
-        report.details(evil),
-        report.table([evil], [[evil]]),
-        report.figure("", "", evil),
-        report.animation(b"", b"", b"", b"", evil),
-        report.step(evil),
-        report.matrix(evil, [["1"]]),
-        report.matrix("m", [[evil]]),
+        reporting.page(evil),
+        reporting.heading(evil),
+        reporting.paragraph(evil),
+        reporting.code(evil),
+        reporting.details(evil),
+        table([evil], [[evil]], evil),
+        plots.Drawing("", evil).html(),
+        reporting.step(evil),
+        reporting.matrix(evil, [["1"]]),
+        reporting.matrix("m", [[evil]]),
     ):
         assert "<script>" not in piece
         assert "&lt;script&gt;" in piece
 
 
-def test_numbers_are_set_as_numbers():
-    html = report.table(["net", "score", "note"], [("64-10", "98%", "good"), ("9", "−1", "2 bad")])
-    assert '<th>net</th><th class="number">score</th><th>note</th>' in html
-    assert '<td>64-10</td><td class="number">98%</td><td>good</td>' in html
+def test_columns_of_numbers_are_set_as_numbers():
+    rows = [("64-10", "98%", "[−1, +2]", "good", ""), ("9", "−1", "NaN", "2 layers", "3 ms")]
+    html = table(["net", "score", "interval", "note", "time"], rows)
+    kinds = [attrs.get("class") for tag, attrs in tags(html) if tag == "th"]
+    assert kinds == [None, "number", "number", None, "number"]
+    assert '<td>9</td><td class="number">−1</td>' in html
 
 
-def test_steps_say_their_direction_without_colour():
-    forward, backward = report.step("z", "in it"), report.step("z", "in it", backward=True)
+@pytest.mark.parametrize(("rows", "folded"), [(8, False), (9, True)])
+def test_a_long_table_is_folded_under_its_caption(rows, folded):
+    html = reporting.Table(["a"], [["1"]] * rows, "The caption").html()
+    tags(html)
+    assert html.startswith("<details><summary>The caption") == folded
+    assert html.count("The caption") == 1
+    assert "<details>" not in reporting.Table(["a"], [["1"]] * rows).html(fold=rows)
+
+
+def test_steps_tell_their_direction_without_colour():
+    forward, backward = reporting.step("z", "in it"), reporting.step("z", "in it", backward=True)
     assert '<section class="step"><h3>↓ z</h3>' in forward
     assert '<section class="step backward"><h3>↑ z</h3>' in backward
-    assert "dashed var(--backward)" in report.page("t", backward)
+    assert "dashed var(--red)" in reporting.page("t", backward)
 
 
 def test_a_matrix_keeps_its_rows():
-    html = report.matrix("w, 2×2", [["1", "2"], ["3", "4"]])
+    html = reporting.matrix("w, 2×2", [["1", "2"], ["3", "4"]])
     assert "<caption>w, 2×2</caption>" in html
     assert "<tr><td>1</td><td>2</td></tr><tr><td>3</td><td>4</td></tr>" in html
+
+
+def test_a_report_opens_with_its_finding_and_its_picture():
+    picture = plots.Drawing("<svg></svg>", "a picture").html(wide=True)
+    report = reporting.Report(
+        "A title", "It learns.", picture, ["<p>pieces</p>"], reporting.Table(["a"], []), ".x { }"
+    )
+    html = report.html("<p>again</p>")
+    tags(html)
+    order = ["A title</h1>", "It learns.", "<figure", "<p>pieces</p>", "<p>again</p>"]
+    assert sorted(order, key=html.index) == order
+    assert '<p class="lead">It learns.</p>' in html
+    assert base64.b64encode(b"<svg></svg>").decode() in html
+    assert ".x { }" in html

@@ -1,14 +1,51 @@
 import numpy as np
 import pytest
+import scipy.stats
 
-from backhand.reporting.statistics import Estimate, decompose, less, mean, mean_sd
+from backhand.reporting.statistics import Estimate, less, mean, mean_sd, written
 
 
 def test_mean_and_its_standard_error():
-    assert mean([1, 2, 3, 6]) == pytest.approx((3, np.sqrt(14 / 3 / 4)))
-    assert less([2, 4, 6], [1, 3, 5]) == (1, 0)  # pairs, whose differences do not vary
-    assert Estimate(0.5, 0.3).less(Estimate(1.5, 0.4)) == pytest.approx((-1, 0.5))
-    assert str(Estimate(0.12345, 0.0678)) == "0.123 ± 0.068"
+    assert mean([1, 2, 3, 6]) == pytest.approx((3, np.sqrt(14 / 3 / 4), 3))
+    assert less([2, 4, 6], [1, 3, 5]) == (1, 0, 2)  # pairs, whose differences do not vary
+    assert str(Estimate(-0.12345, 0.0678)) == "−0.123 ± 0.068"
+
+
+def test_intervals_are_those_of_student_and_welch():
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(0, 1, 5), rng.normal(1, 3, 8)
+    oracle = scipy.stats.ttest_1samp(a, 0).confidence_interval()
+    assert mean(a).interval == pytest.approx((oracle.low, oracle.high))
+    oracle = scipy.stats.ttest_ind(b, a, equal_var=False)
+    assert mean(b).less(mean(a)).freedom == pytest.approx(oracle.df)
+    ends = oracle.confidence_interval()
+    assert mean(b).less(mean(a)).interval == pytest.approx((ends.low, ends.high))
+
+
+def test_a_number_with_its_sign():
+    assert written(-1.234, "+.2f") == "−1.23"
+    assert written(12345.6, "+.2f") == "+1.2e+04"
+
+
+def test_clear_is_an_interval_without_0():
+    assert Estimate(-0.21, 0.1).clear
+    assert not Estimate(-0.21, 0.1, 3).clear  # few degrees of freedom make it wider
+    assert not Estimate(0.19, 0.1).clear
+    assert not Estimate(np.nan, np.nan).clear
+
+
+def test_one_value_or_a_diverged_one_is_never_clear():
+    assert np.isnan(mean([3.0]).error)
+    for a, b in (([3.0], [5.0]), ([3.0], [1.0, 2.0]), ([np.inf, 1.0], [2.0, 3.0])):
+        assert not mean(a).less(mean(b)).clear
+
+
+def test_values_that_do_not_vary_are_clear():
+    same, other = mean([2, 2, 2]), mean([3, 3, 3])
+    assert same.interval == (2, 2)
+    assert other.less(same).interval == (1, 1)
+    assert other.less(same).clear
+    assert not same.less(same).clear
 
 
 @pytest.mark.parametrize(
@@ -27,35 +64,3 @@ def test_mean_and_its_standard_error():
 )
 def test_mean_and_standard_deviation_in_words(values, form, reads):
     assert mean_sd(values, form) == reads
-
-
-def test_clear_is_two_standard_errors_from_0():
-    assert str(Estimate(-0.21, 0.1)) == "−0.210 ± 0.100"
-    assert Estimate(-0.21, 0.1).clear
-    assert not Estimate(0.19, 0.1).clear
-    assert not Estimate(np.nan, np.nan).clear
-
-
-def test_decomposition_by_hand():
-    """Three constants 1, 2, 6 as predictions of 1: mean 3, variance 7, and ((3 − 1)² − 7/3) of bias²."""
-    predictions = np.repeat([[1.0], [2.0], [6.0]], 5, axis=1)
-    bias, variance = decompose(predictions, np.ones(5))
-    assert (bias.value, variance.value) == pytest.approx((4 - 7 / 3, 7))
-    # Leaving out 1, 2, 6 leaves variances 8, 12.5, 0.5: the jackknife's error is √(2/3 Σ (v − 7)²).
-    assert variance.error == pytest.approx(np.sqrt(2 / 3 * (1 + 5.5**2 + 6.5**2)))
-
-
-def test_the_two_terms_are_the_error_against_the_truth():
-    rng = np.random.default_rng(0)
-    predictions, truth = rng.normal(size=(6, 50)), rng.normal(size=50)
-    bias, variance = decompose(predictions, truth)
-    assert bias.value + variance.value == pytest.approx(((predictions - truth) ** 2).mean())
-
-
-def test_unbiased_and_as_sure_as_they_say():
-    """Predictions N(0.3, 1) of 0 have bias² 0.09 and variance 1; the errors say how far estimates scatter."""
-    rng = np.random.default_rng(0)
-    found = np.array([decompose(rng.normal(0.3, 1, (8, 20)), np.zeros(20)) for _ in range(1000)])
-    off = found[:, :, 0].mean(0) - (0.09, 1)
-    assert (abs(off) < 4 * found[:, :, 0].std(0) / np.sqrt(1000)).all()
-    np.testing.assert_allclose(found[:, :, 1].mean(0), found[:, :, 0].std(0), rtol=0.3)

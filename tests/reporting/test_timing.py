@@ -28,7 +28,9 @@ def test_contestants_take_turns():
 
 def test_what_is_quick_is_called_often():
     calls = []
-    interleaved({"": {"": lambda: calls.append(time.sleep(1e-4))}}, 1, np.random.default_rng(0), least=2e-2)
+    interleaved(
+        {"": {"": lambda: calls.append(time.sleep(1e-4))}}, 1, np.random.default_rng(0), least=2e-2
+    )
     assert len(calls) > 4 + 4
 
 

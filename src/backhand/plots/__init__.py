@@ -1,44 +1,30 @@
-"""Figures from results: each function draws one panel, small enough to be read on a phone.
+"""Figures from results: each function makes one `Drawing`, which can be read on a phone.
 
-They return a `Drawing`: SVG in a light and a dark theme, and in words for those who can't see it. Series
-are told apart by colour and by dash, in colours that colour-blind readers can tell apart (Okabe and Ito, 2008).
+A drawing is SVG that follows the reader's theme, and words for those who can't see it. Series can
+be told apart by colour, and by dash or marker.
 """
 
-from backhand.plots.capacity import Curve, bands, fits, with_errors
-from backhand.plots.curves import curves
-from backhand.plots.drawing import Drawing, draw, draw_figure
-from backhand.plots.functions import Function, value_and_slope
+from backhand.plots.activations import activations
+from backhand.plots.boundary import MOST_POINTS, Plane, boundary
+from backhand.plots.confusion import confusion
+from backhand.plots.curves import Curve, bands, curves, shared_limits, with_errors
+from backhand.plots.dots import dots
+from backhand.plots.drawing import INK, PAPER, SERIES, STYLE, Drawing, draw, draw_figure
+from backhand.plots.examples import examples, mistakes
+from backhand.plots.film import animate
+from backhand.plots.fits import fits
 from backhand.plots.graph import GraphNode, computational_graph
-from backhand.plots.pictures import confusion, examples, mistakes, weight_pictures
-from backhand.plots.plane import MOST_POINTS, Animation, Plane, activations, animate, boundary
-from backhand.plots.regression import curve_fits, dots, predictions, residuals, surface_fits
+from backhand.plots.intervals import intervals
+from backhand.plots.predictions import predictions
+from backhand.plots.slopes import Function, value_and_slope
+from backhand.plots.surfaces import surface_fits
+from backhand.plots.tints import tint
+from backhand.plots.weights import weight_pictures
 
 __all__ = [
-    "MOST_POINTS",
-    "Animation",
-    "Curve",
-    "Drawing",
-    "Function",
-    "GraphNode",
-    "Plane",
-    "activations",
-    "animate",
-    "bands",
-    "boundary",
-    "computational_graph",
-    "confusion",
-    "curve_fits",
-    "curves",
-    "dots",
-    "draw",
-    "draw_figure",
-    "examples",
-    "fits",
-    "mistakes",
-    "predictions",
-    "residuals",
-    "surface_fits",
-    "value_and_slope",
-    "weight_pictures",
+    "INK", "MOST_POINTS", "PAPER", "SERIES", "STYLE", "Curve", "Drawing", "Function", "GraphNode",
+    "Plane", "activations", "animate", "bands", "boundary", "computational_graph", "confusion",
+    "curves", "dots", "draw", "draw_figure", "examples", "fits", "intervals", "mistakes",
+    "predictions", "shared_limits", "surface_fits", "tint", "value_and_slope", "weight_pictures",
     "with_errors",
-]
+]  # fmt: skip

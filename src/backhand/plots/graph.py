@@ -1,33 +1,22 @@
-"""A computational graph: forward in one colour, solid and downwards; backward in another, dashed and upwards."""
+"""A computational graph: forward solid and downwards; backward dashed, upwards, another colour."""
 
 import textwrap
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import matplotlib as mpl
-import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 from matplotlib.path import Path
 
-from backhand.plots.drawing import Drawing, draw_figure
+from backhand.plots.drawing import DASHES, INK, RUST, SERIES, Drawing, Options, draw_figure
 
 # Everything is in inches, and y grows downwards.
-WIDTH, LINE, PAD = (
-    4.4,
-    0.165,
-    0.09,
-)  # of the picture with three lanes at most, of a line of text, between a box and its text
-LEFT, SIDE, SPINE = (
-    0.06,
-    1.42,
-    1.78,
-)  # where the boxes at the left begin and end, and those in the middle begin
+WIDTH = 4.4  # of the picture, with three lanes at most
+LINE, CHARACTER, PAD = 0.165, 0.072, 0.09  # of text: its height and width; its distance from a box
+LEFT, SIDE, SPINE = 0.06, 1.42, 1.78  # where boxes at the left begin and end, and the others begin
 WORDS = 0.42  # from there to the words on a gradient, past its arrows
-LANE = 0.2  # what an edge that goes around others takes at the right
-CHARACTER = 0.072  # the width of one, about
+LANE = 0.2  # the width that an edge around other boxes takes, at the right
 
 
 class GraphNode(NamedTuple):
@@ -36,9 +25,9 @@ class GraphNode(NamedTuple):
     Attributes:
       name: what it is called.
       inputs: the names of the nodes it is computed from.
-      beside: whether it stands to the left of the one value it goes into, as parameters and targets do.
+      beside: whether it stands to the left of the one value it goes into, as parameters do.
       formula: how it is computed, and `value`, a line on what came out.
-      chain: the chain rule for its gradient, and `gradient`, a line on that; empty where it gets none.
+      chain: the chain rule for its gradient, and `gradient`, a line on that; empty if it has none.
     """
 
     name: str
@@ -51,24 +40,19 @@ class GraphNode(NamedTuple):
 
 
 class Box(NamedTuple):
-    """Where a node stands: from left to right, from top to bottom."""
+    """Where a node stands."""
 
     left: float
     right: float
-    top: float
-    bottom: float
-
-    @property
-    def middle(self) -> float:
-        """Half its height."""
-        return (self.top + self.bottom) / 2
+    middle: float  # of its height
+    half: float  # its height
 
 
 def computational_graph(nodes: Sequence[GraphNode], title: str) -> Drawing:
     """The graph from top to bottom, its nodes in the order of computing.
 
-    Values stand below one another, what stands beside them at their left; a value's gradient stands below it, on
-    the way that it comes. An edge between values that are not neighbours goes around at the right.
+    Values stand below one another, and nodes `beside` them at their left; a value's gradient stands
+    below it, on its way up. An edge between values that are not neighbours goes around them.
     """
     spine = [node for node in nodes if not node.beside]
     beside = {node.name: [n for n in nodes if n.beside and n.name in node.inputs] for node in spine}
@@ -84,149 +68,127 @@ def computational_graph(nodes: Sequence[GraphNode], title: str) -> Drawing:
     full = WIDTH + LANE * max(count - 3, 0)
     right = full - LEFT - LANE * count
     boxes = _places(spine, beside, right)
-    height = max(box.bottom for box in boxes.values()) + 0.08
+    height = max(box.middle + box.half for box in boxes.values()) + 0.08
 
     def paint(figure: Figure) -> None:
         figure.set_layout_engine("none")
         axes = figure.add_axes((0, 0, 1, 1))
         axes.set(xlim=(0, full), ylim=(height, 0))
         axes.axis("off")
-        _legend(axes, title)
+        axes.text(LEFT, 0.16, title, va="center", fontsize=11, weight="bold")
+        for left, back, text in (
+            (LEFT, False, "forward: values"),
+            (2.1, True, "backward: gradients"),
+        ):
+            axes.plot([left, left + 0.4], [0.42, 0.42], SERIES[back], ls=DASHES[back])
+            _text(axes, left + 0.48, 0.42, text, RUST if back else INK)
         for node in nodes:
-            _box(axes, node, boxes[node.name], gradient_inside=node.beside)
+            _box(axes, node, boxes[node.name])
         for node, above in zip(spine, [None, *spine], strict=False):
+            box = boxes[node.name]
             for side in beside[node.name]:
-                _across(axes, boxes[side.name], boxes[node.name], back=bool(side.chain))
+                _across(axes, boxes[side.name], box, back=bool(side.chain))
             if above is not None:
-                _between(axes, above, boxes[above.name], boxes[node.name], linked=above.name in node.inputs)
+                _between(axes, above, boxes[above.name], box, linked=above.name in node.inputs)
         for lane, (source, target) in zip(lanes, around, strict=True):
             _around(axes, boxes[source], boxes[target], right + LANE * (lane + 0.7))
 
     forward = "; ".join(f"{node.formula} ({node.value})" for node in nodes)
-    backward = "; ".join(f"{node.chain} ({node.gradient})" for node in reversed(nodes) if node.chain)
-    alt = f"Computational graph. {title}. Forward, top to bottom: {forward}. Backward, bottom to top: {backward}."
-    return draw_figure(paint, alt, full, height)
+    backward = "; ".join(f"{n.chain} ({n.gradient})" for n in reversed(nodes) if n.chain)
+    alt = f"Computational graph. {title}. Forward, top to bottom: {forward}."
+    return draw_figure(paint, f"{alt} Backward, bottom to top: {backward}.", full, height)
 
 
 def _lanes(spans: Sequence[tuple[int, int]]) -> list[int]:
-    """For edges from one place to another further down, the innermost lane that no edge before has there."""
+    """A lane for each edge, from a place to one further down: the innermost that is free there."""
     lanes: list[int] = []
     for first, last in spans:
-        taken = {lane for lane, (a, b) in zip(lanes, spans, strict=False) if a <= last and first <= b}
+        taken = {k for k, (a, b) in zip(lanes, spans, strict=False) if a <= last and first <= b}
         lanes.append(next(lane for lane in range(len(spans)) if lane not in taken))
     return lanes
 
 
-def colours() -> tuple[str, str]:
-    """The theme's colours of what goes forward and of what comes back."""
-    cycle = mpl.rcParams["axes.prop_cycle"].by_key()["color"]
-    return cycle[0], cycle[1]
-
-
-def _inks() -> tuple[str, str]:
-    """The same, nearer to the theme's ink: lines may be bright, small letters need contrast."""
-    ink = np.array(to_rgb(mpl.rcParams["text.color"]))
-    forward, backward = (to_hex(tuple(0.7 * np.array(to_rgb(colour)) + 0.3 * ink)) for colour in colours())
-    return forward, backward
-
-
-def _lines(text: str, width: float) -> list[str]:
-    return textwrap.wrap(text, int(width / CHARACTER), subsequent_indent="  ")
-
-
-def _texts(node: GraphNode, width: float) -> tuple[list[str], list[str]]:
-    """What is said of a node forward, in its box, and backward, in lines that fit."""
+def _lines(node: GraphNode, width: float) -> tuple[list[str], list[str]]:
+    """The text on a node forward, in its box, and backward, in lines that fit."""
     inside = width - 2 * PAD
+
+    def wrapped(wide: float, *texts: str) -> list[str]:
+        lines = (textwrap.wrap(t, int(wide / CHARACTER), subsequent_indent="  ") for t in texts)
+        return [line for several in lines for line in several]
+
     back = inside if node.beside else width - WORDS
-    forward = [*_lines(node.formula, inside), *_lines(node.value, inside)]
-    return forward, [*_lines(node.chain, back), *_lines(node.gradient, back)]
+    return wrapped(inside, node.formula, node.value), wrapped(back, node.chain, node.gradient)
 
 
-def _places(spine: Sequence[GraphNode], beside: dict[str, list[GraphNode]], right: float) -> dict[str, Box]:
-    """Each node's box: every value as high as it can stand below the one above, with its company at its left."""
+def _places(
+    spine: Sequence[GraphNode], beside: dict[str, list[GraphNode]], right: float
+) -> dict[str, Box]:
+    """Each node's box: every value as high as it can stand, with its company at its left."""
     boxes: dict[str, Box] = {}
-    free, free_beside = 0.62, 0.62  # below title and legend
+    free = free_beside = 0.62  # below title and legend
     for node in spine:
-        forward, backward = _texts(node, right - SPINE)
+        forward, backward = _lines(node, right - SPINE)
         half = len(forward) * LINE / 2 + PAD
-        sizes = [sum(map(len, _texts(n, SIDE - LEFT))) * LINE + 2 * PAD for n in beside[node.name]]
+        company = beside[node.name]
+        sizes = [sum(map(len, _lines(n, SIDE - LEFT))) * LINE + 2 * PAD for n in company]
         stack = sum(sizes) + 0.1 * max(len(sizes) - 1, 0)
         middle = max(free + half, free_beside + stack / 2)
-        boxes[node.name] = Box(SPINE, right, middle - half, middle + half)
+        boxes[node.name] = Box(SPINE, right, middle, half)
         top = middle - stack / 2
-        for company, size in zip(beside[node.name], sizes, strict=True):
-            boxes[company.name] = Box(LEFT, SIDE, top, top + size)
+        for side, size in zip(company, sizes, strict=True):
+            boxes[side.name] = Box(LEFT, SIDE, top + size / 2, size / 2)
             top += size + 0.1
         free = middle + half + len(backward) * LINE + 0.22
         free_beside = top if sizes else free_beside
     return boxes
 
 
-def _legend(axes: Axes, title: str) -> None:
-    forward, backward = colours()
-    inks = _inks()
-    axes.text(LEFT, 0.16, title, va="center", fontsize=11, weight="bold")
-    for left, colour, ink, dashes, text in (
-        (LEFT, forward, inks[0], "-", "forward: values"),
-        (2.1, backward, inks[1], "--", "backward: gradients"),
-    ):
-        axes.plot([left, left + 0.4], [0.42, 0.42], color=colour, linestyle=dashes, linewidth=1.8)
-        axes.text(left + 0.48, 0.42, text, va="center", fontsize=8.5, color=ink)
+def _text(axes: Axes, x: float, y: float, text: str, colour: str, weight: str = "normal") -> None:
+    axes.text(x, y, text, va="center", fontsize=8.5, color=colour, weight=weight)
 
 
-def _box(axes: Axes, node: GraphNode, box: Box, gradient_inside: bool) -> None:
-    ink, backward_ink = mpl.rcParams["text.color"], _inks()[1]
-    size = (box.right - box.left, box.bottom - box.top)
-    style = "round,pad=0,rounding_size=0.06"
+def _box(axes: Axes, node: GraphNode, box: Box) -> None:
+    top, width = box.middle - box.half, box.right - box.left
+    look: Options = {"boxstyle": "round,pad=0,rounding_size=0.06", "fill": False, "linewidth": 1.4}
     axes.add_patch(
-        FancyBboxPatch(
-            (box.left, box.top), *size, boxstyle=style, fill=False, edgecolor=colours()[0], linewidth=1.4
-        )
+        FancyBboxPatch((box.left, top), width, 2 * box.half, edgecolor=SERIES[0], **look)
     )
-    forward, backward = _texts(node, size[0])
-    lines = [(line, ink, "bold" if line.strip() in node.formula else "normal") for line in forward]
-    lines += [(line, backward_ink, "normal") for line in backward] if gradient_inside else []
-    for i, (line, colour, weight) in enumerate(lines):
-        y = box.top + PAD + (i + 0.5) * LINE
-        axes.text(box.left + PAD, y, line, va="center", fontsize=8.5, color=colour, weight=weight)
+    forward, backward = _lines(node, width)
+    for i, line in enumerate([*forward, *(backward if node.beside else ())]):
+        weight = "bold" if i < len(forward) and line.strip() in node.formula else "normal"
+        colour = INK if i < len(forward) else RUST
+        _text(axes, box.left + PAD, top + PAD + (i + 0.5) * LINE, line, colour, weight)
 
 
-def _arrow(axes: Axes, points: Sequence[tuple[float, float]], back: bool) -> None:
-    axes.add_patch(
-        FancyArrowPatch(
-            path=Path(points),
-            arrowstyle="-|>",
-            mutation_scale=9,
-            color=colours()[back],
-            linestyle="--" if back else "-",
-            linewidth=1.5,
-        )
-    )
+def _arrow(axes: Axes, *points: tuple[float, float], back: bool = False) -> None:
+    look: Options = {"color": SERIES[back], "linestyle": DASHES[back], "linewidth": 1.5}
+    axes.add_patch(FancyArrowPatch(path=Path(points), arrowstyle="-|>", mutation_scale=9, **look))
 
 
 def _across(axes: Axes, side: Box, box: Box, back: bool) -> None:
     """From a box at the left into its value, and back."""
-    y = min(max(side.middle, box.top + 0.1), box.bottom - 0.1)
-    _arrow(axes, [(side.right, side.middle - 0.06), (box.left, y - 0.06)], back=False)
+    start, reach = side.middle, box.half - 0.1
+    end = min(max(start, box.middle - reach), box.middle + reach)
+    _arrow(axes, (side.right, start - 0.06), (box.left, end - 0.06))
     if back:
-        _arrow(axes, [(box.left, y + 0.06), (side.right, side.middle + 0.06)], back=True)
+        _arrow(axes, (box.left, end + 0.06), (side.right, start + 0.06), back=True)
 
 
 def _between(axes: Axes, node: GraphNode, above: Box, below: Box, linked: bool) -> None:
-    """The gradient of the value above in words, and if it goes into the one below it, both arrows."""
+    """The gradient of the value above in words; and both arrows, if it goes into the one below."""
+    start, end = above.middle + above.half, below.middle - below.half
     if linked:
-        _arrow(axes, [(SPINE + 0.14, above.bottom), (SPINE + 0.14, below.top)], back=False)
-        _arrow(axes, [(SPINE + 0.3, below.top), (SPINE + 0.3, above.bottom)], back=True)
-    _, backward = _texts(node, above.right - SPINE)
-    middle = (above.bottom + below.top) / 2
+        _arrow(axes, (SPINE + 0.14, start), (SPINE + 0.14, end))
+        _arrow(axes, (SPINE + 0.3, end), (SPINE + 0.3, start), back=True)
+    _, backward = _lines(node, above.right - SPINE)
+    first = (start + end - (len(backward) - 1) * LINE) / 2
     for i, line in enumerate(backward):
-        y = middle + (i - (len(backward) - 1) / 2) * LINE
-        axes.text(SPINE + WORDS, y, line, va="center", fontsize=8.5, color=_inks()[1])
+        _text(axes, SPINE + WORDS, first + i * LINE, line, RUST)
 
 
 def _around(axes: Axes, source: Box, target: Box, lane: float) -> None:
     """From a value around others into one further down, and back."""
     for back, shift in ((False, 0.0), (True, 0.07)):
-        down, up = source.middle + 0.08 - shift, target.middle - 0.08 + shift
-        points = [(source.right, down), (lane + shift, down), (lane + shift, up), (target.right, up)]
-        _arrow(axes, points[::-1] if back else points, back)
+        down, up, out = source.middle + 0.08 - shift, target.middle - 0.08 + shift, lane + shift
+        points = [(source.right, down), (out, down), (out, up), (target.right, up)]
+        _arrow(axes, *(points[::-1] if back else points), back=back)

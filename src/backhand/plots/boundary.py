@@ -1,0 +1,149 @@
+"""The plane: which class a net gives each point of it, and how surely.
+
+Probabilities are (rows, columns, classes) over a window of the plane, the first row at its bottom.
+A region has its class's colour, the fainter the less sure; points differ by marker, too.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from backhand.plots.drawing import INK, PAPER, SERIES, Drawing, Options, draw_figure, legend_below
+from backhand.plots.tints import Extent, colour_bar, contours, tint
+
+MARKERS = "os^DvPX*"
+LEVELS = {0.1: 0.7, 0.25: 0.7, 0.5: 2.0, 0.75: 0.7, 0.9: 0.7}  # probabilities: widths of lines
+MOST_POINTS = {"train": 800, "validation": 200}  # more would hide the plane
+
+
+class Plane(NamedTuple):
+    """A window of the plane, and the points in it.
+
+    Attributes:
+      extent: left, right, bottom and top.
+      splits: "train" and "validation", each (x (points, 2), y (points,)).
+      class_names, axis_names: what labels 0, 1, … and the two coordinates are called.
+    """
+
+    extent: Extent
+    splits: Mapping[str, tuple[np.ndarray, np.ndarray]]
+    class_names: Sequence[str]
+    axis_names: Sequence[str]
+
+
+def boundary(probabilities: np.ndarray, plane: Plane, title: str) -> Drawing:
+    """The regions of the classes; of two classes, lines of equal probability, too."""
+    classes = len(plane.class_names)
+
+    def paint(figure: Figure) -> None:
+        axes = figure.add_subplot()
+        draw_regions(axes, probabilities, plane)
+        draw_lines(axes, probabilities, plane, LEVELS)
+        draw_points(axes, plane)
+        axes.set_title(title)
+        p = np.linspace(0, 1, 201) if classes == 2 else np.linspace(1 / classes, 1, 101)
+        if classes == 2:
+            scale = dict(zip(SERIES, strengths(np.stack([1 - p, p], 1)), strict=False))
+            name, ticks = plain(plane.class_names[1]), [0, *LEVELS, 1]
+        else:
+            scale, name, ticks = {INK: _depth(p, classes)}, "the likeliest class", None
+        colour_bar(axes, f"probability of {name}", (p[0], p[-1]), scale, ticks)
+        legend_below(figure, legend_of(plane))
+
+    likeliest = probabilities.argmax(2).ravel()
+    shares = np.bincount(likeliest, minlength=classes) / likeliest.size
+    regions = [f"{name} {share:.0%}" for name, share in zip(plane.class_names, shares, strict=True)]
+    counts = " and ".join(f"{len(y)} {split}" for split, (_, y) in plane.splits.items())
+    alt = (
+        f"A map of the plane of {' and '.join(plane.axis_names)}, with {counts} points. {title}. "
+        f"Of the window, by the likeliest class: {', '.join(regions[:8])}{', …' * (classes > 8)}."
+    )
+    return draw_figure(paint, alt, height=4.7)
+
+
+def strengths(probabilities: np.ndarray) -> list[np.ndarray]:
+    """Each class's strength of colour, from probabilities (…, classes): 0 if one is likelier."""
+    classes = probabilities.shape[-1]
+    p = np.nan_to_num(probabilities, nan=1 / classes)
+    depth, likeliest = _depth(p.max(-1), classes), p.argmax(-1)
+    return [np.where(likeliest == k, depth, 0) for k in range(classes)]
+
+
+def _depth(p: np.ndarray, classes: int) -> np.ndarray:
+    """From 0 at 1/classes, the least that the likeliest can have, to 0.55, in ten steps."""
+    return np.asarray(0.055 * np.ceil(10 * np.clip((p * classes - 1) / (classes - 1), 0, 1)))
+
+
+def draw_regions(axes: Axes, probabilities: np.ndarray, plane: Plane) -> list[Artist]:
+    """The regions of the classes."""
+    axes.set(xlabel=plain(plane.axis_names[0]), ylabel=plain(plane.axis_names[1]), box_aspect=1)
+    return [
+        tint(axes, strength[::-1], SERIES[k % len(SERIES)], plane.extent, "auto")
+        for k, strength in enumerate(strengths(probabilities))
+        if strength.any()
+    ]
+
+
+def draw_lines(
+    axes: Axes, probabilities: np.ndarray, plane: Plane, levels: Mapping[float, float]
+) -> list[Artist]:
+    """Lines of two classes' equal probability, by level and width; of more, the boundary alone."""
+    if len(plane.class_names) == 2:
+        return contours(axes, probabilities[:, :, 1], levels, plane.extent)
+    found = [contours(axes, lead, {0.0: 2.0}, plane.extent) for lead in leads(probabilities)]
+    return [line for lines in found for line in lines]
+
+
+def leads(probabilities: np.ndarray) -> list[np.ndarray]:
+    """Each class's probability, less the best of the others': 0 on its boundary.
+
+    Two classes share one boundary, and there is one array.
+    """
+    classes = probabilities.shape[-1]
+    return [
+        probabilities[:, :, k] - np.delete(probabilities, k, axis=2).max(2)
+        for k in range(1 if classes == 2 else 0, classes)
+    ]
+
+
+def draw_points(axes: Axes, plane: Plane) -> None:
+    """The points: filled to train, hollow to validate, a marker and a colour a class."""
+    for split, (x, y) in plane.splits.items():
+        x, y = x[: MOST_POINTS[split]], y[: MOST_POINTS[split]]
+        for k in map(int, np.unique(y)):
+            marker, face, edge, width = _marker(k, split)
+            look: Options = {"facecolor": face, "edgecolor": edge, "linewidth": width, "zorder": 3}
+            axes.scatter(x[y == k, 0], x[y == k, 1], s=21, marker=marker, **look)
+    axes.set(xlim=plane.extent[:2], ylim=plane.extent[2:])
+
+
+def legend_of(plane: Plane) -> dict[str, Artist]:
+    """What the legend shows: the classes, and how points of the splits are drawn."""
+    looks = {plain(name): _marker(k, "train") for k, name in enumerate(plane.class_names)}
+    looks |= {split: _marker(0, split, INK) for split in plane.splits}
+    return {
+        name: Line2D([], [], linestyle="", marker=marker, mfc=face, mec=edge, mew=width)
+        for name, (marker, face, edge, width) in looks.items()
+    }
+
+
+def _marker(k: int, split: str, colour: str | None = None) -> tuple[str, str, str, float]:
+    """The marker of class k's points, the colours of face and edge, and the edge's width."""
+    marker, colour = MARKERS[k % len(MARKERS)], colour or SERIES[k % len(SERIES)]
+    return (marker, colour, PAPER, 0.6) if split == "train" else (marker, PAPER, colour, 1.3)
+
+
+def plain(name: str) -> str:
+    """A user's own word, 24 characters at most, as Matplotlib and XML can show it.
+
+    Matplotlib would read $ as the start of a formula and hide a name that starts with _. XML, and
+    so SVG, can't have control characters in any form.
+    """
+    short = name if len(name) <= 24 else name[:23] + "…"
+    short = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in short)
+    return short.replace("$", r"\$").replace("_", " ", 1 if short.startswith("_") else 0)

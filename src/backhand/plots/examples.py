@@ -1,0 +1,47 @@
+"""Examples as pictures, and those that a net is most confidently wrong about."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from backhand.plots.drawing import INK, Drawing, draw
+from backhand.plots.tints import tint
+
+
+def examples(
+    pictures: np.ndarray, captions: Sequence[str], title: str, columns: int = 4
+) -> Drawing:
+    """Pictures (examples, height, width) with ink from 0 to 1, a caption under each."""
+    _, height, width = pictures.shape
+    rows = -(-len(pictures) // columns)
+
+    def panel(axes: Axes) -> None:
+        for i, (picture, caption) in enumerate(zip(pictures, captions, strict=True)):
+            left, top = i % columns * 1.5 * width, i // columns * 1.5 * height
+            tint(axes, picture, INK, (left, left + width, top + height, top))
+            middle, below = left + width / 2, top + 1.05 * height
+            axes.text(middle, below, caption, ha="center", va="top", fontsize=8)
+        axes.set(title=title, ylim=(1.5 * rows * height, 0))
+        axes.set_xlim(-0.25 * width, (1.5 * columns - 0.25) * width)
+        axes.axis("off")
+
+    alt = f"Pictures. {title}: {'; '.join(captions)}."
+    return draw(panel, alt, height=0.4 + 4.4 * rows / columns)
+
+
+def mistakes(
+    pictures: np.ndarray, true: np.ndarray, p: np.ndarray, names: Sequence[str], most: int = 12
+) -> Drawing | None:
+    """The pictures (examples, height, width) that are most confidently taken for another class.
+
+    p (examples, classes) are the probabilities of the classes, which have `names`; true (examples,)
+    are the right ones. None if no picture is wrong.
+    """
+    predicted = p.argmax(1)
+    wrong = np.flatnonzero(predicted != true)
+    if len(wrong) == 0:
+        return None
+    surest = wrong[np.argsort(-p[wrong].max(1), kind="stable")][:most]
+    captions = [f"{names[true[i]]} as {names[predicted[i]]}, {p[i].max():.0%}" for i in surest]
+    return examples(pictures[surest], captions, "most confidently wrong")

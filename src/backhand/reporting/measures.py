@@ -1,0 +1,209 @@
+"""What an experiment declares once and reports by one mechanism: measures, contrasts, questions.
+
+An experiment trains nets from several seeds. A `Measure` gives one number a seed; tables, contrasts
+with their intervals, curves and the verdict under each heading follow from it.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from backhand.layer import Tree
+from backhand.plots import Curve
+from backhand.reporting.page import details, heading, page, paragraph, table
+from backhand.reporting.statistics import Estimate, less, mean, mean_sd, written
+
+UNCLEAR = "no clear difference"
+
+
+class Trained(NamedTuple):
+    """A net that was trained from several seeds.
+
+    Attributes:
+      name: what tables and figures call it.
+      params: its parameters, with an axis of seeds in front.
+      history: arrays (seeds, epochs, …) by name.
+      facts: what else is known of it; what differs by seed is an array (seeds,).
+    """
+
+    name: str
+    params: Tree
+    history: Mapping[str, np.ndarray]
+    facts: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Measure:
+    """What is measured of a net, `of` it: a number a seed, (seeds,), in a `unit` if it has one.
+
+    `worse` says which direction is worse, if either is; `form` is the format of its numbers.
+    """
+
+    name: str
+    of: Callable[[Trained], ArrayLike]
+    unit: str = ""
+    worse: Literal["higher", "lower"] | None = None
+    form: str = ".2f"
+
+    @property
+    def label(self) -> str:
+        """Its name and unit, for a column or an axis."""
+        return f"{self.name}, {self.unit}" if self.unit else self.name
+
+
+class Table(NamedTuple):
+    """A table in words: the report shows it, the terminal prints it."""
+
+    header: Sequence[str]
+    rows: Sequence[Sequence[object]]
+    caption: str = ""
+
+    def html(self, fold: int = 8) -> str:
+        """The table; one of more rows than `fold` is folded under its caption."""
+        if len(self.rows) > fold:
+            return details(self.caption or "The whole table", table(self.header, self.rows))
+        return table(self.header, self.rows, self.caption)
+
+
+def table_of(measures: Sequence[Measure], nets: Iterable[Trained], first: str = "net") -> Table:
+    """A row a net, a column a measure: mean ± standard deviation over seeds."""
+    rows = [(net.name, *(mean_sd(m.of(net), m.form) for m in measures)) for net in nets]
+    header = (first, *(measure.label for measure in measures))
+    return Table(header, rows, "Mean ± standard deviation over seeds")
+
+
+class Contrast(NamedTuple):
+    """By how much a measure of net b is above that of net a."""
+
+    measure: Measure
+    a: str
+    b: str
+    difference: Estimate
+
+    @property
+    def verdict(self) -> str:
+        """Whether b is "better" or "worse", or "no clear difference".
+
+        It is "higher" or "lower" if neither direction of the measure is worse.
+        """
+        if not self.difference.clear:
+            return UNCLEAR
+        direction = "higher" if self.difference.value > 0 else "lower"
+        if self.measure.worse is None:
+            return direction
+        return "worse" if direction == self.measure.worse else "better"
+
+
+def contrast(measure: Measure, a: Trained, b: Trained, paired: bool = False) -> Contrast:
+    """The difference b − a with its 95 % interval, by Welch's t or, over pairs, by Student's.
+
+    Nets are `paired` if their i-th seeds belong together: if they had the same data, say.
+    """
+    x, y = measure.of(a), measure.of(b)
+    return Contrast(measure, a.name, b.name, less(y, x) if paired else mean(y).less(mean(x)))
+
+
+def contrast_table(contrasts: Iterable[Contrast]) -> Table:
+    """A row a contrast: which measure of which nets, the verdict, the difference, its interval."""
+    rows = []
+    for found in contrasts:
+        measure, a, b, difference = found
+        form = f"+{measure.form.removeprefix('+')}"
+        value, low, high = (written(v, form) for v in (difference.value, *difference.interval))
+        rows.append((measure.label, f"{a} → {b}", found.verdict, value, f"[{low}, {high}]"))
+    header = ("measure", "from → to", "verdict", "difference", "95 % interval")
+    return Table(header, rows, "Differences of means, with intervals by Student's t")
+
+
+@dataclass(frozen=True)
+class Question:
+    """What a section of a report asks, and the answers that its contrasts choose from.
+
+    Attributes:
+      better, worse: the answers if every contrast is better, or higher; or every one is worse.
+      unclear: the answer if no contrast is clear.
+      mixed: the answer in all other cases.
+      missing: what stands there if there is nothing to compare.
+    """
+
+    heading: str
+    contrasts: Sequence[Contrast]
+    better: str
+    worse: str
+    unclear: str
+    mixed: str
+    missing: str = "Too few nets were trained to answer this."
+
+    @property
+    def verdict(self) -> str:
+        """The answer."""
+        verdicts = {contrast.verdict for contrast in self.contrasts}
+        if not verdicts:
+            return self.missing
+        if len(verdicts) > 1:
+            return self.mixed
+        answers = {"better": self.better, "higher": self.better, UNCLEAR: self.unclear}
+        return answers.get(verdicts.pop(), self.worse)
+
+    def html(self, *pieces: str) -> str:
+        """The section: heading, answer, contrasts, and pieces."""
+        compared = [contrast_table(self.contrasts).html()] if self.contrasts else []
+        return "\n".join([heading(self.heading), paragraph(self.verdict), *compared, *pieces])
+
+
+def curve_of(values: ArrayLike, first: int = 1) -> Curve:
+    """Values (seeds, epochs) by epoch, from epoch `first`: mean ± standard deviation over seeds."""
+    values = np.asarray(values, np.float64)
+    with np.errstate(invalid="ignore"):  # an infinite value has no spread
+        spread = values.std(0, ddof=1) if len(values) > 1 else None
+    return Curve(np.arange(first, first + values.shape[1]), values.mean(0), spread)
+
+
+def by_epoch(
+    nets: Iterable[Trained], of: str | Callable[[Trained], ArrayLike], first: int = 1
+) -> dict[str, Curve]:
+    """A curve a net: what its history has by a name, or `of` finds, (seeds, epochs)."""
+    values = {net.name: net.history[of] if isinstance(of, str) else of(net) for net in nets}
+    return {name: curve_of(found, first) for name, found in values.items()}
+
+
+def over(
+    measure: Measure, nets: Iterable[Trained], x: Callable[[Trained], float],
+    series: Callable[[Trained], str] | None = None,
+) -> dict[str, Curve]:  # fmt: skip
+    """A measure over what `x` says of a net, mean ± sd over seeds: a curve for each of `series`."""
+    groups: dict[str, list[tuple[float, float, float]]] = {}
+    for net in nets:
+        values = np.asarray(measure.of(net), np.float64)
+        spread = values.std(ddof=1) if values.size > 1 else 0.0
+        name = measure.name if series is None else series(net)
+        groups.setdefault(name, []).append((x(net), values.mean(), spread))
+    return {name: Curve(*np.transpose(sorted(points))) for name, points in groups.items()}
+
+
+@dataclass(frozen=True)
+class Report:
+    """A run's report.
+
+    Attributes:
+      title: what was done.
+      finding: the one sentence it comes to; fixed text, chosen by a verdict.
+      picture: the one figure that shows it, in HTML; `pieces` are all the rest.
+      table: what the terminal prints, 80 columns wide at most.
+      style: CSS for pieces that need more than the page has.
+    """
+
+    title: str
+    finding: str
+    picture: str
+    pieces: Sequence[str]
+    table: Table
+    style: str = ""
+
+    def html(self, *again: str) -> str:
+        """The page: finding, picture and pieces, and what the frame appends."""
+        lead = paragraph(self.finding, lead=True)
+        return page(self.title, lead, self.picture, *self.pieces, *again, style=self.style)
