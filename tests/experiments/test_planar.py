@@ -1,214 +1,169 @@
-import re
-from io import BytesIO
+import sys
+import warnings
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
-from PIL import Image
 
-from backhand import runs
-from backhand.training.progress import Progress
+import backhand as bh
+from backhand import data, plots, runs
+from backhand.models import perceptron
+from backhand.reporting import Trained
+from backhand.storage import parameters
 from experiments import planar
 
-QUICK = {"hidden": (6, 3), "epochs": 4, "seeds": 2}
+
+def through_the_frame(*flags: object) -> None:
+    """Run the experiment as from the command line."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["planar.py", *map(str, flags)])
+        patch.setattr(warnings, "showwarning", warnings.showwarning)
+        runs.main(planar.Config, planar.train, planar.report, load=planar.load, description="")
 
 
-def carry_out(config: planar.Config) -> runs.Run:
-    run = runs.Run.start("planar", config)
-    planar.run(config, run)
-    run.finish("finished", 1.0)
-    return run
+def test_points_are_drawn_by_seed():
+    config = planar.Config(dataset="blobs", classes=3, size=60, noise=0.1, seeds=2, seed=4)
+    first, second = planar.load(config)
+    assert first.sha256 == data.blobs(size=60, noise=0.1, seed=4, classes=3).sha256
+    assert second.sha256 == data.blobs(size=60, noise=0.1, seed=5, classes=3).sha256
+    (spiral,) = planar.load(planar.Config(seeds=1))
+    assert spiral.sha256 == data.spiral().sha256
 
 
-def accuracies(dataset, tmp_path, **changes):
-    """Validation accuracies of the default net, seed by seed, without the pictures."""
-    config = planar.Config(dataset=dataset, seeds=2, out=tmp_path, **changes)
-    results: list = []
-    sets = [planar.draw(config, seed) for seed in range(config.seeds)]
-    planar.train(
-        config, runs.Run.start("planar", config), config.hidden, sets, {}, results, Progress(config.epochs)
-    )
-    return results[0]["validation"]["accuracy"]
-
-
-@pytest.fixture(scope="module")
-def compared(tmp_path_factory):
-    return carry_out(planar.Config(**QUICK, compare=True, out=tmp_path_factory.mktemp("planar")))
-
-
-@pytest.mark.parametrize(
-    ("dataset", "least"),
-    [("circle", 0.97), ("xor", 0.97), ("moons", 0.97), ("spiral", 0.95), ("blobs", 0.95)],
-)
-def test_the_default_net_separates(dataset, least, tmp_path):
-    """The bars, for two seeds in place of five."""
-    assert np.mean(accuracies(dataset, tmp_path)) >= least
-
-
-@pytest.mark.parametrize("dataset", ["circle", "xor"])
-def test_a_line_does_not(dataset, tmp_path):
-    assert np.mean(accuracies(dataset, tmp_path, hidden=())) <= 0.7
-
-
-def test_nets_side_by_side_on_the_same_points(compared):
-    results = compared.read_json("results.json")
-    assert [(r["net"], r["parameters"]) for r in results] == [("2-1", 3), ("2-6-1", 25), ("2-6-3-1", 43)]
-    assert len(compared.receipt["data_sha256"]) == len(set(compared.receipt["data_sha256"])) == 2
-    records = compared.metrics()
-    assert [(r["net"], r["epoch"]) for r in records] == [(r["net"], e) for r in results for e in (1, 2, 3, 4)]
-    for result in results:
-        last = [r for r in records if r["net"] == result["net"]][-1]
-        for split in ("train", "validation"):
-            assert result[split] == last[split]
-            assert len(result[split]["loss"]) == len(result[split]["accuracy"]) == 2
-
-
-def test_the_run_folder_is_whole(compared):
-    assert {p.name for p in compared.folder.iterdir()} == {
-        "config.json",
-        "receipt.json",
-        "metrics.jsonl",
-        "results.json",
-        "params.safetensors",
-        "frames.safetensors",
-        "figures",
-        "report.html",
-    }
-    assert compared.arrays("params.safetensors")["2-6-3-1.2.w"].shape == (2, 6, 3)
-    frames = compared.arrays("frames.safetensors")
-    assert {name.split(".")[0] for name in frames} == set("01234")
-    np.testing.assert_array_equal(frames["4.2.w"], compared.arrays("params.safetensors")["2-6-3-1.2.w"][0])
-
-
-def test_the_report_has_every_picture_and_number(compared, faults):
-    assert faults(compared.folder / "report.html") == []
-    html = (compared.folder / "report.html").read_text()
-    assert {p.name for p in (compared.folder / "figures").iterdir()} == {
-        "boundary.gif",
-        "boundary.png",
-        *(f"boundary-{depth}.svg" for depth in (0, 1, 2)),
-        *(f"units-{layer}.svg" for layer in (1, 2)),
-        "loss.svg",
-        "accuracy.svg",
-    }
-    assert html.count("<img") == 8
-    assert len(re.findall(r'alt="[^"]{20,}"', html)) == 8
-    assert html.count("data:image/gif") == html.count("data:image/png") == 2
-    film = Image.open(BytesIO((compared.folder / "figures" / "boundary.gif").read_bytes()))
-    assert film.n_frames == 5
-    line, *_, deepest = compared.read_json("results.json")
-    for result in (line, deepest):
-        assert planar.percent(result, "validation") in html
-    assert "percentage points from the linear net 2-1&#x27;s" in html
-    assert 'make planar HIDDEN="6 3" EPOCHS="4" SEEDS="2" COMPARE="true"' in html.replace("&quot;", '"')
-
-
-@pytest.mark.parametrize(
-    ("line", "deep", "says"),
-    [
-        (
-            [0.5, 0.6],
-            [1.0, 0.9],
-            r"perceptron's is \+40.0 ± 14.1 percentage points .* the higher in 2 of 2\.",
-        ),
-        ([0.6, 0.9], [0.9, 0.8], r"is \+10.0 ± 28.3 percentage points .* the higher in 1 of 2\."),
-    ],
-)
-def test_where_the_line_fails_is_told_by_the_numbers(line, deep, says):
-    results = [
-        {"net": "2-1", "hidden": [], "validation": {"accuracy": line}},
-        {"net": "2-4-1", "hidden": [4], "validation": {"accuracy": deep}},
-    ]
-    assert re.search(says, planar.comparison(results))
-
-
-def test_interrupted_it_reports_on_the_epochs_that_are_done(tmp_path, monkeypatch, capsys):
-    """With points from a file: three classes in units of their own, and more points than are drawn."""
+def test_points_from_a_file_are_split_by_seed(tmp_path):
     rng = np.random.default_rng(0)
-    rows = [
-        f"{1e6 * (k + rng.normal() / 9)},{rng.normal() / 1e6},{word}"
-        for k, word in enumerate("abc")
-        for _ in range(400)
-    ]
-    (tmp_path / "mine.csv").write_text("\n".join(["height (mm),mass (t),kind", *rows]))
-    log = runs.Run.log
-
-    def interrupted(run, **record):
-        log(run, **record)
-        if record["epoch"] == 3:  # which is logged, but whose parameters are not kept yet
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr(runs.Run, "log", interrupted)
-    asked = {"hidden": (2,), "batch_size": 4000, "epochs": 4, "seeds": 1}
-    config = planar.Config(csv=tmp_path / "mine.csv", **asked, out=tmp_path)
-    run = runs.Run.start("planar", config)
-    with pytest.raises(KeyboardInterrupt):
-        planar.run(config, run)
-    assert [(r["net"], r["epochs"]) for r in run.read_json("results.json")] == [("2-2-3", 2)]
-    html = (run.folder / "report.html").read_text()
-    assert "mine.csv: classes in the plane" in html
-    assert "(one seed). Training ended early: the net was trained for 2 of 4 epochs." in html
-    assert "Pictures show 800 training and 200 validation points of them." in html
-    picture = (run.folder / "figures" / "boundary-1.svg").read_text()
-    assert "height (mm)" in picture
-    assert "mass (t)" in picture
-    out = capsys.readouterr().out
-    assert "mine.csv, one seed" in out
-    assert out.splitlines()[-1].startswith("report ")
+    lines = [f"{k + rng.normal() / 9},{rng.normal()},{word}" for k, word in enumerate("abc" * 10)]
+    (tmp_path / "mine.csv").write_text("\n".join(["height (mm),mass (t),kind", *lines]))
+    config = planar.Config(csv=tmp_path / "mine.csv", seeds=2)
+    first, second = planar.load(config)
+    assert first.class_names == ("a", "b", "c")
+    assert first.feature_names == ("height (mm)", "mass (t)")
+    assert first.sha256 != second.sha256
+    assert config.points == "mine.csv"
 
 
-def test_coordinates_are_standardised(tmp_path):
-    config = planar.Config(dataset="gauss", out=tmp_path)
-    points = planar.draw(config, 0)
-    z = planar.standardised(points["train"].x, points)
-    assert z.dtype == np.float32
-    np.testing.assert_allclose(z.mean(0), 0, atol=1e-6)
-    np.testing.assert_allclose(z.std(0), 1, atol=1e-6)
-    grid = planar.grid(points)
-    assert grid[0, 0] < z[:, 0].min() < z[:, 0].max() < grid[-1, 0]
-    assert grid[0, 1] < z[:, 1].min() < z[:, 1].max() < grid[-1, 1]
-    assert grid[1, 1] == grid[0, 1]  # row by row
+def test_a_file_that_cannot_be_read(tmp_path):
+    for path, says in ((tmp_path / "none.csv", "No such file"), (tmp_path, "Is a directory")):
+        with pytest.raises(OSError, match=f"--csv {path} can't be read: {says}"):
+            planar.load(planar.Config(csv=path))
 
 
 @pytest.mark.parametrize(
     ("fields", "says"),
     [
         ({"hidden": (8, 0)}, "hidden should be at least 1, got 0"),
-        ({"hidden": (), "compare": True}, "compare needs a hidden layer to compare with none"),
+        ({"hidden": (), "compare": True}, "compare needs a hidden layer, such as --hidden 16"),
         ({"classes": 3}, "classes is for blobs and spirals, got 3 with spiral"),
-        (
-            {"csv": Path("my.csv"), "noise": 0.1},
-            "noise is for points that are drawn, not for those of my.csv",
-        ),
-        ({"csv": Path("my.csv"), "dataset": "xor"}, "dataset is for points that are drawn"),
+        ({"csv": Path("my.csv"), "noise": 0.1}, "noise is for drawn points, not those of my.csv"),
+        ({"csv": Path("my.csv"), "dataset": "xor"}, "dataset is for drawn points"),
         ({"learning_rate": 0.0}, "learning_rate should be above 0"),
         ({"learning_rate": 1e39}, "a number float32 can work with"),
         ({"seeds": 0}, "seeds should be at least 1, got 0"),
         ({"seed": 2**32 - 4}, r"seed should be below 2\*\*32, got 4294967292, and 4 above it"),
     ],
 )
-def test_a_config_that_makes_no_sense(fields, says):
+def test_settings_that_make_no_sense(fields, says):
     with pytest.raises(ValueError, match=says):
         planar.Config(**fields)
 
 
-def test_what_the_data_refuse(tmp_path):
-    for fields, says in (
-        ({"size": 3}, "size should be at least 10"),
-        ({"noise": -1.0}, "noise should be from 0"),
-        ({"csv": tmp_path / "none.csv"}, "none.csv can't be read: No such file"),
-        ({"csv": tmp_path}, "can't be read: Is a directory"),
-    ):
-        with pytest.raises(runs.RefusedError, match=says):
-            carry_out(planar.Config(**fields, out=tmp_path / "out"))
+def test_a_net_is_given_standardised_coordinates():
+    points = data.gauss()
+    z = planar.scaled(points["train"].x, points)
+    assert z.dtype == np.float32
+    np.testing.assert_allclose(z.mean(0), 0, atol=1e-6)
+    np.testing.assert_allclose(z.std(0), 1, atol=1e-6)
 
 
-def test_the_same_twice(compared, tmp_path):
-    config = planar.Config(**QUICK, out=tmp_path)
-    run = runs.Run.start("planar", config)
-    planar.train(
-        config, run, config.hidden, [planar.draw(config, seed) for seed in (0, 1)], {}, [], Progress(4)
+def test_the_film_has_the_start_and_the_end_and_is_denser_at_first():
+    epochs = planar.filmed(200)
+    assert (epochs[0], epochs[-1]) == (0, 200)
+    assert len(epochs) <= planar.FRAMES
+    assert np.all(np.diff(epochs) > 0)
+    assert np.diff(epochs)[0] < np.diff(epochs)[-1]
+    assert planar.filmed(3) == [0, 1, 2, 3]
+
+
+def test_what_is_seen_over_the_plane(monkeypatch):
+    """Row 0 is at the bottom; one logit becomes the probabilities of two classes."""
+    monkeypatch.setattr(planar, "GRID", 3)
+    points = data.gauss()
+    left, right, bottom, top = planar.window(points)
+    x = np.concatenate([split.x for split in points.splits.values()])
+    assert left < x[:, 0].min() < x[:, 0].max() < right
+    assert bottom < x[:, 1].min() < x[:, 1].max() < top
+    plane = plots.Plane((left, right, bottom, top), points.splits, points.class_names, "xy")
+    net, params = (
+        perceptron((), 1),
+        (bh.Linear(np.array([[0], [1]], np.float32), np.zeros(1, np.float32)),),
     )
-    name = "frames.safetensors"
-    assert (run.folder / name).read_bytes() == (compared.folder / name).read_bytes()
-    assert run.metrics() == compared.metrics()[-4:]
+    (p,) = planar.seen(net, params, plane, points)
+    assert p.shape == (3, 3, 2)
+    np.testing.assert_allclose(p.sum(2), 1, rtol=1e-6)
+    assert (np.diff(p[:, :, 1], axis=0) > 0).all()  # the net looks at x2 only, which grows upwards
+    np.testing.assert_allclose(np.ptp(p, axis=1), 0, atol=1e-6)
+    middle = planar.scaled(np.array([[(left + right) / 2, (bottom + top) / 2]]), points)
+    np.testing.assert_allclose(p[1, 1, 1], jax.nn.sigmoid(middle[0, 1]), rtol=1e-5)
+
+
+def trained(name: str, *accuracies: float) -> Trained:
+    return Trained(name, None, {"val_accuracy": np.array(accuracies)[:, None]}, {})
+
+
+def test_the_finding_is_chosen_by_the_numbers():
+    points = data.xor()
+    line, deep = trained("2-1", 0.5, 0.6, 0.55), trained("2-4-1", 1.0, 0.9, 1.0)
+    assert "the classes need a boundary that bends" in planar.finding([line, deep], points)
+    assert "the linear net beats every net" in planar.finding([deep, line], points)
+    assert "no net with a hidden layer clearly beats" in planar.finding([line, line], points)
+    assert "some depths differ" in planar.finding([line, line, deep], points)
+    assert "One seed can't tell" in planar.finding([trained("a", 0.5), trained("b", 1.0)], points)
+    assert "separates the classes" in planar.finding([deep], points)
+    assert "finds where the classes lie" in planar.finding([trained("a", 0.8, 0.9)], points)
+    assert "little better than a guess" in planar.finding([line], points)
+
+
+@pytest.fixture(scope="module")
+def compared(tmp_path_factory) -> Path:
+    out = tmp_path_factory.mktemp("planar")
+    small = ("--hidden", 6, "--epochs", 4, "--seeds", 2, "--size", 100, "--classes", 3)
+    through_the_frame("--dataset", "spirals", *small, "--compare", "--out", out)
+    (folder,) = out.glob("planar/*")
+    return folder
+
+
+@pytest.mark.slow
+def test_a_run_leaves_its_nets_their_film_and_a_report(compared, faults):
+    params, _ = parameters.read(compared / "params.safetensors")
+    assert params["2-6-3.0.w"].shape == (2, 2, 6)  # two seeds
+    film = parameters.read(compared / "arrays.safetensors")[0]["2-6-3.film"]
+    assert film.shape == (5, 39)  # before the first epoch, and after each of four
+    first_seed = [params[f"2-6-3.{name}"][0].ravel() for name in ("0.w", "0.b", "2.w", "2.b")]
+    np.testing.assert_array_equal(np.sort(film[-1]), np.sort(np.concatenate(first_seed)))
+    assert not np.array_equal(film[0], film[-1])
+    boundaries = ["boundary-2-3.svg", "boundary-2-6-3.svg"]
+    drawn = sorted([*boundaries, "film.svg", "loss.svg", "accuracy.svg", "units-1.svg"])
+    assert sorted(path.name for path in (compared / "figures").iterdir()) == drawn
+    assert faults(compared / "report.html") == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("dataset", "hidden", "least", "most"),
+    [
+        ("circle", (16, 16), 97, 100),
+        ("xor", (16, 16), 97, 100),
+        ("moons", (16, 16), 97, 100),
+        ("spiral", (16, 16), 95, 100),
+        ("blobs", (16, 16), 95, 100),
+        ("circle", (), 0, 70),
+        ("xor", (), 0, 70),
+    ],
+)
+def test_which_nets_separate_which_points(dataset, hidden, least, most, tmp_path):
+    config = planar.Config(dataset=dataset, hidden=hidden, seeds=2, out=tmp_path)
+    run = runs.Run.start("planar", config)
+    planar.train(config, run, planar.load(config))
+    (net,) = run.kept.values()
+    assert least <= planar.accuracy(net).mean() <= most
