@@ -2,7 +2,6 @@ import json
 import math
 import os
 import shutil
-from dataclasses import dataclass, replace
 from pathlib import Path
 
 import jax.numpy as jnp
@@ -10,28 +9,21 @@ import numpy as np
 import pytest
 
 from backhand import Linear, runs
-from backhand.runs.comparison import read_json
-from backhand.storage import parameters as files
-
-
-@dataclass(frozen=True)
-class Config:
-    learning_rate: float = 0.1
-    seed: int = 0
-    out: Path = Path("runs/toy")
-
+from backhand.runs.comparison import Apart, read_json
+from backhand.storage import atomic, parameters
+from tests.runs.toys import Config
 
 W = np.arange(1, 7, dtype=np.float32).reshape(2, 3)
 
 
-def carry_out(out, config=Config(), w=W, losses=(0.5, 0.25), name="toy"):
-    run = runs.Run.start(name, replace(config, out=out))
+def carry_out(out, w=W, losses=(0.5, 0.25), **settings):
+    run = runs.Run.start("toy", Config(out=out, **settings))
+    run.data("d")
     for epoch, loss in enumerate(losses, start=1):
         run.log(epoch=epoch, loss=loss, seconds=0.1 * epoch)
-    run.save_params((Linear(w, np.zeros(3, np.float32)),))
-    run.save_arrays("nets/one.safetensors", {"half": np.asarray(jnp.ones(2, jnp.bfloat16))})
-    run.write_json("results.json", [{"loss": losses[-1], "seconds": 0.1, "said": "good"}])
-    run.receipt["data_sha256"] = "d"
+    run.keep("net", (Linear(w, np.zeros(3, np.float32)),), loss=losses[-1], word="good")
+    run.save_kept()
+    run.save_arrays("one.safetensors", {"half": np.asarray(jnp.ones(2, jnp.bfloat16))})
     run.finish("finished", 1.0)
     return run.folder
 
@@ -47,7 +39,7 @@ def edit(path, change):
     path.write_text(json.dumps(change(content)))
 
 
-def test_of_a_run_and_its_like(pair):
+def test_a_run_and_its_copy(pair):
     found = runs.diff(*pair)
     assert found.same
     assert not found.environment
@@ -59,45 +51,56 @@ def test_all_that_differs_is_named(tmp_path):
     w = W.copy()
     w[1, 2] += 0.5
     a = carry_out(tmp_path / "a")
-    b = carry_out(tmp_path / "b", Config(0.2), w, (0.5, 0.75, math.nan))
-    edit(b / "receipt.json", lambda r: r | {"versions": r["versions"] | {"jax": "0.9"}, "data_sha256": "e"})
+    b = carry_out(tmp_path / "b", w, (0.5, 0.75, math.nan), hidden=(5, 2))
+    versions = json.loads((a / "receipt.json").read_text())["versions"]
+    other = {"versions": versions | {"jax": "0.9"}, "data_sha256": "e"}
+    edit(b / "receipt.json", lambda receipt: receipt | other)
     found = runs.diff(a, b)
     assert not found.same
-    assert found.config == {"learning_rate": (0.1, 0.2)}
-    assert found.environment == {
-        "versions.jax": (json.loads((a / "receipt.json").read_text())["versions"]["jax"], "0.9")
-    }
+    assert found.config == {"hidden": ([4, 2], [5, 2])}
+    assert found.environment == {"versions.jax": (versions["jax"], "0.9")}
     assert found.digests.keys() == {"data_sha256", "params_sha256"}
-    assert found.first_record == 2
-    assert found.metrics.keys() == {"loss"}
-    assert found.metrics["loss"][:2] == (0.5, pytest.approx(2 / 3))
-    assert found.arrays == {"params/0.w": (0.5, 0.5 / 6, "float32")}
-    assert found.results["results.0.loss"].absolute == math.inf
-    assert found.missing == ("metrics.jsonl has 2 records in a, 3 in b",)
-    for words in ("learning_rate: 0.1 and 0.2", "versions.jax", "from record 2", "params/0.w: 5.0e-01 apart"):
+    assert found.results == {
+        "metrics.2.loss": (0.5, pytest.approx(2 / 3), "number"),
+        "params/net.0.w": (0.5, 0.5 / 6.5, "float32"),
+        "results.net.loss": (math.inf, math.inf, "words"),
+    }
+    assert found.missing == ("a has no metrics.3.epoch", "a has no metrics.3.loss")
+    for words in (
+        *(
+            "hidden: [4, 2] and [5, 2]",
+            "versions.jax: ",
+            "from record 2",
+            "params/net.0.w: 5.0e-01 apart",
+        ),
+        *("a has no metrics.3.loss", "results.net.loss: not measurable"),
+    ):
         assert words in str(found)
 
 
-@pytest.mark.parametrize("name", ["receipt.json", "metrics.jsonl", "params.safetensors", "results.json"])
+@pytest.mark.parametrize(
+    "name", ["receipt.json", "metrics.jsonl", "params.safetensors", "results.json"]
+)
 def test_what_one_lacks(pair, name):
     a, b = pair
     (b / name).unlink()
-    assert any(
-        name.split(".")[0] in words and words.startswith("b has no") for words in runs.diff(a, b).missing
-    )
-    assert any(words.startswith("a has no") for words in runs.diff(b, a).missing)
+    stem = name.split(".")[0]
+    assert any(words.startswith(f"b has no {stem}") for words in runs.diff(a, b).missing)
+    assert any(words.startswith(f"a has no {stem}") for words in runs.diff(b, a).missing)
     assert not runs.diff(a, b).same
 
 
 def test_bits_count(pair):
     a, b = pair
-    files.write(b / "params.safetensors", files.encode({"0.w": W, "0.b": -np.zeros(3, np.float32)}))
-    edit(b / "results.json", lambda r: [r[0] | {"loss": 0.25 + 2**-54}])
-    found = runs.diff(a, b)
-    assert found.arrays == {"params/0.b": (0.0, 0.0, "float32")}
-    assert found.results == {"results.0.loss": (2**-54, pytest.approx(2**-52), "number")}
-    edit(b / "results.json", lambda r: [r[0] | {"loss": True, "said": "bad"}])
-    assert runs.diff(a, b).results.keys() == {"results.0.loss", "results.0.said"}
+    arrays = {"net.0.w": W, "net.0.b": -np.zeros(3, np.float32)}
+    atomic.write(b / "params.safetensors", parameters.encode(arrays))
+    edit(b / "results.json", lambda r: {"net": r["net"] | {"loss": 0.25 + 2**-54}})
+    assert runs.diff(a, b).results == {
+        "params/net.0.b": (0.0, 0.0, "float32"),
+        "results.net.loss": (2**-54, pytest.approx(2**-52), "number"),
+    }
+    edit(b / "results.json", lambda r: {"net": {"loss": True, "word": "bad"}})
+    assert {"results.net.loss", "results.net.word"} <= runs.diff(a, b).results.keys()
 
 
 @pytest.mark.parametrize(
@@ -112,18 +115,28 @@ def test_bits_count(pair):
 )
 def test_arrays_that_are_far_apart(pair, theirs, apart):
     a, b = pair
-    files.write(b / "params.safetensors", files.encode({"0.w": theirs, "0.b": np.zeros(3, np.float32)}))
-    assert runs.diff(a, b).arrays == {"params/0.w": apart}
+    atomic.write(
+        b / "params.safetensors", parameters.encode({"net.0.w": theirs, "net.0.b": W[0] * 0})
+    )
+    assert runs.diff(a, b).results == {"params/net.0.w": apart}
 
 
-def test_how_long_it_took_is_no_difference(tmp_path):
-    a, b = carry_out(tmp_path / "a", name="bench"), carry_out(tmp_path / "b", name="bench")
-    lines = (b / "metrics.jsonl").read_text().replace("0.1", "0.3")
-    (b / "metrics.jsonl").write_text(lines)
+def test_how_long_it_took_is_not_compared(pair):
+    a, b = pair
+    (b / "metrics.jsonl").write_text((b / "metrics.jsonl").read_text().replace("0.1", "0.3"))
+    edit(
+        b / "results.json", lambda r: {"net": r["net"] | {"times": {"ratio": 2.0}, "seconds": [1]}}
+    )
+    atomic.write(
+        b / "arrays.safetensors", parameters.encode({"net.seconds": W, "net.times.median": W})
+    )
+    (b / "times.json").write_text('{"median": 1}')
     assert runs.diff(a, b).same
+    edit(b / "results.json", lambda r: {"net": r["net"] | {"timestamp": 1}})
+    assert runs.diff(a, b).missing == ("a has no results.net.timestamp",)
 
 
-def test_checkpoints_are_no_result(pair):
+def test_checkpoints_are_not_results(pair):
     (pair[1] / "checkpoints" / "net").mkdir(parents=True)
     (pair[1] / "checkpoints" / "net" / "state.json").write_text("{")
     assert runs.diff(*pair).same
@@ -136,18 +149,17 @@ def test_circumstances_of_every_sitting_count(pair):
     assert 77 in values[1]
 
 
-def test_a_program_is_a_circumstance_and_an_end_is_none(pair):
+def test_a_program_is_a_circumstance_and_an_ending_is_not(pair):
     a, b = pair
     for folder, digest in zip(pair, "xy", strict=True):
-        training = {
-            "net": {"program_sha256": digest, "step": 9, "params_sha256": "p", "opt_state_sha256": digest}
-        }
-        edit(folder / "receipt.json", lambda r, training=training: r | {"trainings": training})
+        ending = {"program_sha256": [digest], "step": 9, "opt_state_sha256": digest}
+        trainings = {"net": {"params_sha256": "p"} | ending}
+        edit(folder / "receipt.json", lambda r, t=trainings: r | {"trainings": t})
     found = runs.diff(a, b)
-    assert found.environment == {"trainings.net.program_sha256": ("x", "y")}
+    assert found.environment == {"trainings.net.program_sha256.0": ("x", "y")}
     assert found.digests == {"trainings.net.opt_state_sha256": ("x", "y")}
-    edit(a / "receipt.json", lambda r: {key: value for key, value in r.items() if key != "trainings"})
-    assert runs.diff(a, b).same  # of what only one tells, nothing is known of the other
+    edit(a / "receipt.json", lambda r: {k: v for k, v in r.items() if k != "trainings"})
+    assert runs.diff(a, b).same  # nothing is known of a digest that one lacks
 
 
 def test_a_folder_without_a_run(tmp_path, pair):
@@ -155,10 +167,11 @@ def test_a_folder_without_a_run(tmp_path, pair):
         runs.diff(pair[0], tmp_path / "nowhere")
 
 
+DAMAGE = {"cut": b"{", "bytes": b"\xff\xfe", "deep": b"[" * 100_000, "long": b"1" * 10_000}
+
+
 @pytest.mark.parametrize("name", ["receipt.json", "config.json", "results.json", "metrics.jsonl"])
-@pytest.mark.parametrize(
-    "content", [b"{", b"\xff\xfe", b"[" * 100_000, b"1" * 10_000], ids=["cut", "bytes", "deep", "long"]
-)
+@pytest.mark.parametrize("content", DAMAGE.values(), ids=DAMAGE)
 def test_damaged_files_are_named(pair, name, content):
     (pair[1] / name).write_bytes(content)
     with pytest.raises(ValueError, match=f"{name} is damaged"):
@@ -184,8 +197,8 @@ def test_a_receipt_may_say_anything(pair, field, value):
 
 
 def test_numbers_beyond_floats(pair):
-    edit(pair[1] / "results.json", lambda r: [r[0] | {"loss": 10**400}])
-    assert runs.diff(*pair).results["results.0.loss"].absolute == math.inf
+    edit(pair[1] / "results.json", lambda r: {"net": r["net"] | {"loss": 10**400}})
+    assert runs.diff(*pair).results["results.net.loss"].absolute == math.inf
 
 
 def test_a_damaged_file_of_parameters_is_named(pair):
@@ -221,19 +234,36 @@ def test_what_never_ends_is_not_read(pair):
 @pytest.mark.parametrize("name", ["receipt.json", "results.json", "metrics.jsonl"])
 def test_what_is_too_long_is_not_read(pair, name):
     os.truncate(pair[1] / name, 2**40)  # of holes
-    with pytest.raises(ValueError, match=f"{name} is too long to be compared: 1,099,511,627,776 bytes"):
+    with pytest.raises(ValueError, match=f"{name} is too long to compare: 1,099"):
         runs.diff(*pair)
 
 
 def test_many_sittings_take_no_longer_each(pair):
-    edit(pair[1] / "receipt.json", lambda r: r | {"earlier": [{"cores": 7 + n} for n in range(50_000)]})
+    sittings = [{"cores": 7 + n} for n in range(50_000)]
+    edit(pair[1] / "receipt.json", lambda r: r | {"earlier": sittings})
     (values,) = runs.diff(*pair).environment.values()
     assert len(values[1]) == 50_001
 
 
 def test_an_account_is_short(pair):
-    edit(pair[1] / "results.json", lambda r: r + [{"loss": n} for n in range(99)])
+    edit(pair[1] / "results.json", lambda r: r | {f"net {n}": {"loss": n} for n in range(99)})
     assert str(runs.diff(*pair)).splitlines()[4:] == [
-        "missing      a has no results.5.loss",
+        "missing      a has no results.net 4.loss",
         "missing      and 94 more",
     ]
+
+
+@pytest.mark.parametrize(
+    ("apart", "excess"),
+    [
+        (Apart(6.0, 0.5, "float32"), 0.5 / 2**-11.5),
+        (Apart(6.0, 0.5, "float64"), 0.5 / 2**-26),
+        (Apart(6.0, 0.5, "bfloat16"), 0.5 / 2**-3.5),
+        (Apart(0.25, 0.5, "number"), 0.25 / 2**-11.5),
+        (Apart(6.0, 0.5, "number"), 0.5 / 2**-11.5),
+        (Apart(1.0, 0.5, "int32"), math.inf),
+        (Apart(math.inf, math.inf, "words"), math.inf),
+    ],
+)
+def test_how_many_tolerances_apart(apart, excess):
+    assert apart.excess == pytest.approx(excess)

@@ -1,13 +1,14 @@
 import json
-import subprocess
+import re
 import sys
 
 import jupytext
 import nbformat
 import pytest
 
-from backhand import plots, runs
+from backhand import runs
 from backhand.runs import notebook
+from tests.runs.toys import files
 
 PROGRAM = """\
 # %% [markdown]
@@ -21,9 +22,8 @@ import sys
 print(sys.executable)
 
 # %%
-print("on stderr", file=sys.stderr)
-from backhand import plots
-plots.curves({"train": [2.0, 1.0]}, "loss", "nats")
+print("on", file=sys.stderr)
+print("stderr", file=sys.stderr)
 
 # %% [markdown]
 # ## The second
@@ -36,62 +36,63 @@ inverse(0)
 """
 
 
+def carried_out(program, folder):
+    """Run the notebook by `main`, in this process: what it exits with, and its run's folder."""
+    with pytest.MonkeyPatch.context() as patch:
+        words = [str(program), "--out", str(folder / "runs")]
+        patch.setattr(sys, "argv", ["notebook.py", *words])
+        patch.setattr(sys, "orig_argv", ["python", "-m", "backhand.runs.notebook", *words])
+        with pytest.raises(SystemExit) as stop:
+            runs.main(
+                notebook.Config, notebook.train, notebook.report, description="a notebook", prog="x"
+            )
+    return stop.value.code, next((folder / "runs" / "notebook").iterdir(), None)
+
+
 @pytest.fixture(scope="module")
 def failed(tmp_path_factory):
-    """A notebook with a failing cell, as make runs one: the process, and the run's folder."""
-    folder = tmp_path_factory.mktemp("notebook")
-    program = folder / "program.py"
-    program.write_text(PROGRAM)
-    command = [sys.executable, "-m", "backhand.runs.notebook", str(program), "--out", "runs/{notebook}"]
-    process = subprocess.run(command, cwd=folder, capture_output=True, text=True)
-    return process, next((folder / "runs" / "program").iterdir())
+    """The folder of a run of a notebook whose last cell fails."""
+    folder = tmp_path_factory.mktemp("a place")
+    (folder / "program.py").write_text(PROGRAM)
+    status, made = carried_out(folder / "program.py", folder)
+    first, *traceback = status.splitlines()
+    assert first == f"{folder}/program.py: cell 3 of 3 failed"
+    assert any(re.search("Cell In.*line 4", line) for line in traceback)
+    assert traceback[-1] == "ZeroDivisionError: division by zero"
+    return made
 
 
-def test_a_failing_cell_is_named_and_the_page_so_far_kept(failed):
-    process, folder = failed
-    assert process.returncode == 1
-    assert "program.py:23: cell 3 of 3 failed: ZeroDivisionError: division by zero" in process.stderr
-    assert process.stdout.splitlines()[-1].startswith("report  ")
-    assert json.loads((folder / "receipt.json").read_text())["outcome"] == "failed"
-    html = (folder / "report.html").read_text()
-    assert "ZeroDivisionError" in html
+def test_a_failing_cell_and_all_before_it_are_on_the_page(failed):
+    assert json.loads(files(failed)["receipt.json"])["outcome"] == "failed"
+    html = files(failed)["report.html"].decode()
     assert "Stopped" not in html  # the last cell is there, with its error
-    assert html.index("The first") < html.index("The second") < html.index("ZeroDivisionError")
+    places = [html.index(words) for words in ("The first", "The second", "ZeroDivisionError")]
+    assert places == sorted(places)
+    assert html.index("inverse") < html.index("python -m backhand.runs.notebook program.py")
 
 
-def test_the_page_does_not_say_where_the_program_lay(failed):
-    assert str(failed[1].parents[2]) not in (failed[1] / "report.html").read_text()
-
-
-def test_the_kernel_is_this_python(failed):
-    executed = nbformat.read(failed[1] / "program.ipynb", as_version=4)
-    assert executed.cells[1].outputs[0].text == f"{sys.executable}\n"
-    assert [cell.get("execution_count") for cell in executed.cells if cell.cell_type == "code"] == [1, 2, 3]
-
-
-def test_a_drawing_shows_itself_with_its_words(failed):
-    html = (failed[1] / "report.html").read_text()
-    assert html.count("<img") == 1
-    assert 'alt="Curves. loss by epoch' in html
-    assert "prefers-color-scheme: dark" in html
-
-
-def test_the_page_needs_no_network_and_has_contents():
-    book = jupytext.reads(PROGRAM, fmt="py:percent")
-    html = notebook.page(book, "<p>the end</p>")
+def test_the_page_needs_no_network_and_has_contents(failed):
+    html = files(failed)["report.html"].decode()
     assert "<title>Numbers &amp; letters</title>" in html
-    assert html.count("Numbers &amp; ") == 2  # title and heading; the notebook's own is taken out
+    assert html.count("Numbers &amp; ") == 2  # the title and the heading, which stands once
     assert '<a href="#The-first">The first</a>' in html
     assert '<h2 id="The-second">' in html
     assert '<span class="k">def</span>' in html
-    assert html.index("inverse") < html.index("the end")
-    assert "http" not in html
-    assert "<script" not in html
-    assert "In [" not in html
+    for words in ("http", "<script", "In [", str(failed.parents[2])):
+        assert words not in html
 
 
+def test_the_kernel_is_this_python(failed):
+    executed = nbformat.reads(files(failed)["notebook.ipynb"].decode(), as_version=4)
+    cells = [cell for cell in executed.cells if cell.cell_type == "code"]
+    assert [cell.execution_count for cell in cells] == [1, 2, 3]
+    assert cells[0].outputs[0].text == f"{sys.executable}\n"
+    assert [output.text for output in cells[1].outputs] == ["on\nstderr\n"]
+
+
+@pytest.mark.slow
 def test_a_kernel_that_dies_is_noticed():
-    book = jupytext.reads("# %%\nprint('a', flush=True)\nimport os\nos._exit(3)\n", fmt="py:percent")
+    book = jupytext.reads("# %%\nprint(1, flush=True)\nimport os; os._exit(3)\n", fmt="py:percent")
     with pytest.raises(notebook.CellError, match="the kernel died"):
         notebook.execute(book)
 
@@ -100,29 +101,19 @@ def test_interrupted_it_keeps_the_page_so_far(tmp_path, monkeypatch, capsys):
     def interrupted(book):
         raise KeyboardInterrupt
 
-    program = tmp_path / "program.py"
-    program.write_text(PROGRAM)
-    config = notebook.Config(program, out=tmp_path / "runs")
-    run = runs.Run.start("notebook", config)
     monkeypatch.setattr(notebook, "execute", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        notebook.run(config, run)
-    html = (run.folder / "report.html").read_text()
+    (tmp_path / "program.py").write_text(PROGRAM)
+    status, folder = carried_out(tmp_path / "program.py", tmp_path)
+    html = files(folder)["report.html"].decode()
+    assert status == 130
+    assert "Stopped: not all cells were run." in html
     assert "The first" in html
-    assert "Stopped: 0 of 3 cells were run." in html
-    assert capsys.readouterr().out.startswith("report  ")
+    assert "report      " in capsys.readouterr().out
 
 
-def test_what_is_no_notebook_is_refused(tmp_path):
+def test_what_is_not_a_notebook_is_refused(tmp_path, capsys):
     with pytest.raises(ValueError, match="notebook should be a file, got"):
-        notebook.Config(tmp_path / "none.py")
-    broken = tmp_path / "broken.ipynb"
-    broken.write_text("{")
-    config = notebook.Config(broken, out=tmp_path / "runs")
-    with pytest.raises(runs.RefusedError, match=r"broken.ipynb can't be read as a notebook"):
-        notebook.run(config, runs.Run.start("notebook", config))
-
-
-def test_a_drawing_says_what_it_shows():
-    drawing = plots.curves({"train": [2.0, 1.0]}, "loss", "nats")
-    assert repr(drawing) == drawing.alt
+        notebook.Config(notebook=tmp_path / "none.py")
+    (tmp_path / "broken.ipynb").write_text("{")
+    assert carried_out(tmp_path / "broken.ipynb", tmp_path) == (2, None)
+    assert "broken.ipynb can't be read as a notebook" in capsys.readouterr().err

@@ -1,18 +1,19 @@
-"""A run's folder, its receipt, and the command line of an experiment that makes one."""
+"""An experiment's run: its command line, its folder, its receipt, and how two runs compare."""
 
 from backhand.runs.command_line import main, print_table
 from backhand.runs.comparison import Difference, diff
-from backhand.runs.folder import ExperimentConfig, FolderError, RefusedError, Run, command, refusing
+from backhand.runs.config import Config, PictureConfig, TrainingConfig, command
+from backhand.runs.folder import RefusedError, Run
 
 __all__ = [
+    "Config",
     "Difference",
-    "ExperimentConfig",
-    "FolderError",
+    "PictureConfig",
     "RefusedError",
     "Run",
+    "TrainingConfig",
     "command",
     "diff",
     "main",
     "print_table",
-    "refusing",
 ]

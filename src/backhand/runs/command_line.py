@@ -1,5 +1,6 @@
-"""An experiment's command line, and the command that repeats a run."""
+"""The one frame of all experiments: flags, the run's folder, training, report, receipt, status."""
 
+import os
 import re
 import signal
 import sys
@@ -9,124 +10,215 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, NoReturn
+from types import FrameType
+from typing import NoReturn, TypeVar
 
+import jax
 import tyro
 from rich import box
 from rich.console import Console
-from rich.table import Table
+from rich.table import Table as RichTable
 
-from backhand.runs.folder import Config, FolderError, RefusedError, Run, going_on, reason
+from backhand.data import Dataset
+from backhand.reporting import Report, Table, code, heading
+from backhand.runs.config import Config, command, flags, resume_command
+from backhand.runs.folder import RefusedError, Run, stored_settings
+from backhand.storage.checkpoints import MismatchError
+from backhand.storage.json_values import JSON
+
+C = TypeVar("C", bound=Config)
+Data = TypeVar("Data", bound=Dataset | Sequence[Dataset])
+# JAX's settings: the cache's folder, and from how many seconds and bytes a program is kept.
+CACHE = (
+    "jax_compilation_cache_dir", "jax_persistent_cache_min_compile_time_secs",
+    "jax_persistent_cache_min_entry_size_bytes",
+)  # fmt: skip
+Handler = Callable[[int, FrameType | None], object] | signal.Handlers
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM came, as from a batch system whose time is up: it ends a run as Ctrl-C does."""
-
-
-# What ends a run and is no bug, and what the receipt calls it.
-STOPS = {KeyboardInterrupt: "interrupted", FloatingPointError: "not finite", FolderError: "failed"}
+    """SIGTERM, as from a batch system whose time is up: it ends a run as Ctrl-C does."""
 
 
 def main(
-    config_type: type[Config],
-    experiment: Callable[[Config, Run], None],
+    config_type: type[C],
+    train: Callable[..., None],
+    report: Callable[..., Report] | None = None,
+    *,
+    load: Callable[[C], Data] | None = None,
     description: str,
     prog: str | None = None,
 ) -> None:
-    """An experiment's command line: flags to config, a run folder, the experiment, the receipt.
+    """Run an experiment from the command line.
 
-    A config that makes no sense, or a folder that can't be written, ends it with a message and status 2
-    before anything has run, and leaves no folder but one that was there. What ends it later leaves what was finished,
-    and a message without a traceback, which says how to go on where the config has a `resume`: a folder that can be
-    written no more, with status 1; Ctrl-C, with status 130; SIGTERM, with 143. So does a FloatingPointError, as of
-    training whose numbers are not finite any more, with status 1. A bug shows whole. `prog` is how it is called, where
-    that is not `python FILE`.
+    Calls `train(config, run, data)`, writes what it kept, calls `report(config, run, data)`, writes
+    the report and prints its table. Without `load`, neither is given data.
+
+    What can't be done ends the program with a message and status 2, and leaves folders as they
+    were: flags that make no sense, a RefusedError, an OSError or ValueError of `load`, checkpoints
+    of a different training, a folder that can't be written.
+
+    Other ends leave what was kept, with its report, and say how to resume: Ctrl-C (status 130),
+    SIGTERM (143) and, with status 1, a FloatingPointError such as NonFiniteError, and an OSError
+    about a file of the run, as on a full disk. A bug shows its traceback.
+
+    `prog` is how the program is called, if not by `python FILE`.
     """
     name = Path(sys.argv[0]).stem
     args = [word for argument in sys.argv[1:] for word in _words(argument)]
-    config = tyro.cli(config_type, args=args, prog=prog or f"python {sys.argv[0]}", description=description)
+
+    def parsed(words: Sequence[str]) -> C:
+        called = prog or f"python {sys.argv[0]}"
+        return tyro.cli(config_type, args=words, prog=called, description=description)
+
+    config = parsed(args)
     warnings.showwarning = lambda message, *_: print(f"{name}: {message}", file=sys.stderr)
-    with _handling({signal.SIGTERM: _terminate}):
-        run = _opened(name, config, args)
-        start = time.monotonic()
+    use_compilation_cache()
+    start, stop = time.monotonic(), None
+    data: tuple[Data, ...] = ()
+    with _handling(_terminate, signal.SIGTERM):
+        run = _opened(name, config, lambda stored: parsed([*flags(stored), *args]))
         try:
-            experiment(run.config, run)  # type: ignore[arg-type]
-            run.finish("finished", time.monotonic() - start)
-        except RefusedError as error:
+            data = () if load is None else (_loaded(load, run),)
+            train(run.config, run, *data)
+        except (RefusedError, MismatchError) as error:
             with suppress(OSError):
                 run.withdraw()
             _exit(f"{name}: {error}", 2)
         except BaseException as error:
-            stop = _stop(error)
-            outcome = next((words for kind, words in STOPS.items() if isinstance(stop, kind)), "failed")
-            deaf = dict.fromkeys((signal.SIGINT, signal.SIGTERM), signal.SIG_IGN)
-            with _handling(deaf), suppress(FolderError):  # without a receipt, too, the reason why is told
-                run.finish(outcome, time.monotonic() - start)
+            stop = error
+        try:
+            if run.kept:
+                run.save_kept()
+                if report is not None:
+                    again = run.receipt["command"] if prog else command(name, run.config)
+                    _show(run, report(run.config, run, *data), again)
             if stop is None:
-                raise
-            _exit(*_farewell(name, run, stop))
+                run.finish("finished", time.monotonic() - start)
+        except BaseException as error:
+            asked = isinstance(stop, KeyboardInterrupt | FloatingPointError)
+            if stop is None or (asked and _ending(name, run, error)[1] is None):
+                stop = error
+        if stop is None:
+            return
+        outcome, message, status = _ending(name, run, stop)
+        with _handling(signal.SIG_IGN, signal.SIGINT, signal.SIGTERM), suppress(OSError):
+            run.finish(outcome, time.monotonic() - start)
+        if message is None:
+            raise stop
+        _exit(message, status)
 
 
-def print_table(header: Sequence[str], rows: Sequence[Sequence[str]], title: str | None = None) -> None:
-    """Print a table, 100 columns wide at most: the first column and a verdict are words, the rest numbers."""
-    table = Table(title=title, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
-    for i, column in enumerate(header):
-        table.add_column(column, justify="left" if i == 0 or column == "verdict" else "right", no_wrap=True)
+def print_table(table: Table) -> None:
+    """Print a table as wide as the terminal, or 80 columns. Longer cells wrap; nothing is cut."""
+    rows = [[str(cell) for cell in row] for row in table.rows]
+    grid = RichTable(title=table.caption or None, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for i, column in enumerate(table.header):
+        numbers = i > 0 and all(re.match("[-+−]?[0-9∞]|NaN|$", row[i]) for row in rows)
+        grid.add_column(column, justify="right" if numbers else "left", overflow="fold")
     for row in rows:
-        table.add_row(*row)
-    console = Console(markup=False, emoji=False)  # words are shown as they are
-    console.width = min(console.width, 100) if console.is_terminal else 100
-    console.print(table)
+        grid.add_row(*row)
+    console = Console(markup=False, emoji=False, highlight=False)
+    if not console.is_terminal:
+        console.width = 80
+    console.print(grid)
+
+
+def use_compilation_cache() -> None:
+    """Keep what JAX compiles in the user's cache folder, unless the user or the program decided.
+
+    A folder that can't be written is not used.
+    """
+    if "JAX_COMPILATION_CACHE_DIR" in os.environ or jax.config.values["jax_compilation_cache_dir"]:
+        return
+    try:
+        home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        folder = home / "backhand" / "jax"
+        folder.mkdir(parents=True, exist_ok=True)
+    except (OSError, RuntimeError):  # or there is no home
+        return
+    if os.access(folder, os.W_OK):
+        warnings.filterwarnings("ignore", "Error (read|writ)ing persistent compilation cache")
+        for name, value in zip(CACHE, (str(folder), 0, -1), strict=True):
+            jax.config.update(name, value)
 
 
 def _words(argument: str) -> list[str]:
-    """Widths may be written with commas, as in --hidden 8,8 or --hidden=8,8; the command line wants 8 8."""
-    return re.split("[=,]", argument) if re.fullmatch(r"(--[\w-]+=)?\d+(,\d+)+", argument) else [argument]
+    """--hidden 8,8 and --hidden=8,8 as the parser wants them: --hidden 8 8."""
+    pattern = r"(--[\w-]+=)?\d+(,\d+)+"
+    return re.split("[=,]", argument) if re.fullmatch(pattern, argument) else [argument]
 
 
-def _opened(name: str, config: Config, args: Sequence[str]) -> Run:
+def _opened(name: str, config: C, completed: Callable[[Mapping[str, JSON]], C]) -> Run:
+    """Start a run, or resume one, whose settings complete the flags."""
     resumed = getattr(config, "resume", None)
-    flags = [word.split("=")[0].removeprefix("--") for word in args if word.startswith("--")]
-    said = [flag.replace("-", "_").removeprefix("no_") for flag in flags]
     try:
-        return Run.start(name, config) if resumed is None else Run.resume(name, config, resumed, said)
-    except (RefusedError, FolderError) as error:
+        if resumed is None:
+            return Run.start(name, config)
+        return Run.resume(name, completed(stored_settings(name, config, resumed)), resumed)
+    except ValueError as error:
         _exit(f"{name}: {error}", 2)
     except KeyboardInterrupt as stop:
-        _exit(f"\n{name}: interrupted before it began", _status(stop))
+        _exit(f"\n{name}: interrupted before it started", _status(stop))
     except OSError as error:
-        folder = f"--out {config.out}" if resumed is None else f"--resume {resumed}"
-        _exit(f"{name}: {folder} can't be written: {reason(error)}", 2)
+        where = error.filename or resumed or config.out
+        _exit(f"{name}: {where} can't be written: {_reason(error)}", 2)
 
 
-def _stop(error: BaseException) -> BaseException | None:
-    """What ended a run: of an exception, and those in whose wake it came, the first that is a stop; None for a bug.
-
-    On its way out an experiment leaves what it can, which may be stopped in its turn.
-    """
-    chain = [error]
-    while (before := chain[-1].__context__) is not None:
-        chain.append(before)
-    stops = [error for error in chain if isinstance(error, tuple(STOPS))]
-    if not stops:
-        return None
-    first = stops[-1]
-    if isinstance(first, FolderError):
-        # What came after it lacked what could not be written; a bug before it is not to be hidden.
-        return None if (first.__cause__ or first).__context__ else first
-    return first if error in stops else None
+def _loaded(load: Callable[[C], Data], run: Run) -> Data:
+    try:
+        data = load(run.config)  # type: ignore[arg-type]
+    except (OSError, ValueError) as error:
+        raise RefusedError(error) from error
+    run.data(data.sha256 if isinstance(data, Dataset) else [each.sha256 for each in data])
+    return data
 
 
-def _farewell(name: str, run: Run, stop: BaseException) -> tuple[str, int]:
-    """What a user is told of a run that was stopped, and the exit status."""
-    kept = f"what was finished is kept in {run.folder}" if run.folder.is_dir() else "nothing is kept"
-    if isinstance(stop, FloatingPointError):  # to go on would come to the same
-        return f"{name}: {' '.join(str(stop).split())}\n{kept}", 1
-    if run.folder.is_dir() and hasattr(run.config, "resume"):
-        kept += f"\nto go on    {going_on(name, run)}"
+def _show(run: Run, report: Report, again: str) -> None:
+    """Write the report, with the command that repeats the run and the receipt; print its table."""
+
+    def words(value: object) -> str:
+        if isinstance(value, Mapping):
+            return ", ".join(f"{key} {words(v)}" for key, v in value.items()) or "none"
+        return " ".join(map(words, value)) if isinstance(value, list | tuple) else str(value)
+
+    rows = [(key.replace("_", " "), words(value)) for key, value in run.receipt.items()]
+    receipt = Table(("what", "which"), rows, "Versions, device and digests")
+    page = report.html(heading("Again"), code(again), receipt.html())
+    path = run.write("report.html", page)
+    print_table(report.table)
+    if "params_sha256" in run.receipt:
+        print(f"parameters  sha256 {run.receipt['params_sha256']}")
+    print(f"report      {path}")
+
+
+def _ending(name: str, run: Run, stop: BaseException) -> tuple[str, str | None, int]:
+    """How a run ended: its outcome, a message, and the status; no message for a bug."""
+    there = run.folder.is_dir()
+    kept = f"what was finished is kept in {run.folder}" if there else "nothing is kept"
+    if isinstance(stop, FloatingPointError):  # which a resumed run would come to, too
+        return "not finite", f"{name}: {' '.join(str(stop).split())}\n{kept}", 1
+    if there and hasattr(run.config, "resume"):
+        kept += f"\nto resume   {resume_command(name, run.config, run.folder)}"
     if isinstance(stop, KeyboardInterrupt):
-        return f"\n{name}: interrupted; {kept}", _status(stop)
-    return f"{name}: {stop}; {kept}", 1
+        return "interrupted", f"\n{name}: interrupted; {kept}", _status(stop)
+    if isinstance(stop, OSError) and _is_in(run.folder, stop.filename):
+        if not there:
+            return "failed", f"{name}: {run.folder} was removed during the run; {kept}", 1
+        if not isinstance(stop, FileNotFoundError):
+            where = f"{stop.filename} can't be written: {_reason(stop)}"
+            return "failed", f"{name}: {where}; {kept}", 1
+    return "failed", None, 1
+
+
+def _is_in(folder: Path, file: object) -> bool:
+    return isinstance(file, str | Path) and folder.absolute() in Path(file).absolute().parents
+
+
+def _reason(error: OSError) -> str:
+    """Why, in words that can follow a colon: no space left on device."""
+    words = error.strerror or str(error)
+    return words[:1].lower() + words[1:]
 
 
 def _status(stop: KeyboardInterrupt) -> int:
@@ -134,20 +226,18 @@ def _status(stop: KeyboardInterrupt) -> int:
 
 
 @contextmanager
-def _handling(handlers: Mapping[signal.Signals, Any]) -> Iterator[None]:
-    """Meanwhile, handle signals so, which only the main thread can; afterwards, as before."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+def _handling(handler: Handler, *numbers: signal.Signals) -> Iterator[None]:
+    """Handle signals so inside, and as before afterwards; only the main thread can."""
+    main_thread = threading.current_thread() is threading.main_thread()
+    before = {n: signal.signal(n, handler) for n in numbers if main_thread}
     try:
         yield
     finally:
-        for number, handler in before.items():  # None is one that was not set from Python
-            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+        for number, old in before.items():
+            signal.signal(number, old or signal.SIG_DFL)  # None was not set from Python
 
 
-def _terminate(*_: Any) -> None:
+def _terminate(*_: object) -> None:
     raise Terminated
 
 

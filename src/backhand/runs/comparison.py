@@ -1,158 +1,140 @@
-"""Two runs held against each other: what they were asked, what they ran on, what came out.
+"""Two runs compared: what they were told, what they ran on, what came out.
 
-A run's folder may be anybody's. Nothing in it is run, no file outside it is read, and what can't be understood is said
-to be so.
+A run's folder may come from anybody. Nothing in it is executed, no file outside it is read, and
+what can't be understood raises an error that says so.
 """
 
 import json
 import math
 import os
+import re
 import stat
 from collections.abc import Iterator, Mapping, Sequence
-from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypeAlias
 
+import jax.numpy as jnp
 import numpy as np
 
-from backhand.storage import parameters as files
+from backhand.storage import parameters
+from backhand.storage.json_values import JSON
 
-# What of a run's numbers is how long something took, or follows from it: never the same twice, and never compared.
-TIMES = {
-    "bench": ("metrics.seconds", "results.seconds.*", "results.ratios.*", "results.*_over_*"),
-    "costs": ("metrics.by hand*", "metrics.autodiff*", "results.*.seconds", "results.*.ratio.*", "results.*.verdict"),
-    "lecun": ("nets.*.seconds", "results.*.seconds"),
-}  # fmt: skip
-# Of a receipt, what is of no consequence, or compared by itself. The rest are digests and circumstances.
+TIMES = {"seconds", "times"}  # what has such a name in its path, in any file, is not compared
+LONGEST = 100_000_000  # bytes of JSON that are read; a file can claim any size
+# Fields of a receipt that are not circumstances: they are compared elsewhere, or do not matter.
 NEUTRAL = (
-    "experiment", "seed", "config", "metrics_sha256", "earlier", "command", "flags", "started", "ended", "seconds",
-    "outcome",
+    "experiment", "seed", "config", "metrics_sha256", "earlier", "command", "flags", "started",
+    "ended", "seconds", "outcome",
 )  # fmt: skip
-PROGRAM = ".program_sha256"  # a circumstance among the digests
-LONGEST = 100_000_000  # bytes of JSON that are read; a file may say that it is any size
+Pairs: TypeAlias = Mapping[str, tuple[JSON, JSON]]  # the values of runs a and b, by name
 
 
 class Apart(NamedTuple):
-    """How far apart two arrays are, or two numbers of JSON."""
+    """How far apart two arrays are, or two values of JSON.
+
+    absolute: the largest |Δ|; infinite if there is none, as for words, NaN or different shapes.
+    relative: the same in units of the largest magnitude in either.
+    dtype: the arrays'; "number" or "words" in JSON.
+    """
 
     absolute: float
-    """The largest |Δ|; infinite where there is none, as of words, NaN or other shapes."""
     relative: float
-    """That in units of the largest magnitude in either."""
     dtype: str
-    """The arrays'; "number" or "words" in JSON."""
+
+    @property
+    def tolerance(self) -> float:
+        """√ε of the dtype, half of its digits; a number of JSON has those of float32."""
+        dtype = "float32" if self.dtype == "number" else self.dtype
+        exact = dtype == "words" or not jnp.issubdtype(jnp.dtype(dtype), jnp.floating)
+        return 0.0 if exact else math.sqrt(jnp.finfo(dtype).eps)
+
+    @property
+    def excess(self) -> float:
+        """How many tolerances apart; a number of JSON relative to its size, or to 1."""
+        size = min(self.absolute, self.relative) if self.dtype == "number" else self.relative
+        return size / self.tolerance if self.tolerance else math.inf
+
+    def __str__(self) -> str:
+        if math.isinf(self.absolute):
+            return "not measurable: different words, shapes or NaN"
+        return (
+            f"{self.absolute:.1e} apart at most, {self.relative:.1e} of the largest {self.dtype}; "
+            f"t is {self.tolerance:.1e}"
+        )
 
 
 class Difference(NamedTuple):
-    """What sets run b apart from run a: values of both by name, or how far they are apart; empty where nothing."""
+    """What differs between runs a and b; each part is empty if nothing does.
 
-    config: Mapping[str, tuple[Any, Any]]
-    """Fields of the config, and the experiment."""
-    environment: Mapping[str, tuple[Any, Any]]
-    """What the receipts say of circumstances: "versions.jax", "cores", …; None where one does not say."""
-    digests: Mapping[str, tuple[Any, Any]]
-    """What they say of data, parameters and the ends of trainings."""
-    metrics: Mapping[str, Apart]
-    """By key, over all records of metrics.jsonl."""
-    first_record: int | None
-    """The first record of metrics.jsonl that differs, from 1."""
-    arrays: Mapping[str, Apart]
-    """By file and leaf, "params/0.w", of all .safetensors files."""
+    config: fields of the config, and the experiment's name.
+    environment: the receipts' circumstances, such as "versions.jax".
+    digests: the receipts' digests of data, parameters and trainings.
+    results: how far apart the rest is, by file and name: "metrics.1.loss" in the first record,
+      "results.net.loss", "params/0.w".
+    missing: what one has and the other lacks.
+    """
+
+    config: Pairs
+    environment: Pairs
+    digests: Pairs
     results: Mapping[str, Apart]
-    """By file and path, "results.0.loss", of the other JSON files and notebooks."""
     missing: tuple[str, ...]
-    """What one has and the other lacks."""
 
     @property
     def same(self) -> bool:
-        """Whether they were asked the same and all that came out is the same, bit for bit."""
-        return not (
-            self.config or self.digests or self.metrics or self.arrays or self.results or self.missing
-        )
+        """Whether they were told the same and gave the same results, bit for bit."""
+        return not (self.config or self.digests or self.results or self.missing)
 
     def __str__(self) -> str:
-        lines = [f"missing      {words}" for words in some(self.missing)]
-        for what in ("config", "environment", "digests"):
-            both: Mapping[str, tuple[Any, Any]] = getattr(self, what)
-            lines += [f"{what:12} {name}: {shown(a)} and {shown(b)}" for name, (a, b) in both.items()]
-        if self.first_record is not None:
-            lines.append(f"metrics      from record {self.first_record} on")
-        for what in ("metrics", "arrays", "results"):
-            apart: Mapping[str, Apart] = getattr(self, what)
-            worst = sorted(apart, key=lambda name: -apart[name].relative)
-            lines += [
-                f"{what:12} {words}" for words in some([f"{name}: {far(apart[name])}" for name in worst])
-            ]
+        lines = [f"missing      {words}" for words in _some(self.missing)]
+        for part in ("config", "environment", "digests"):
+            pairs: Pairs = getattr(self, part)
+            lines += [f"{part:12} {n}: {shown(a)} and {shown(b)}" for n, (a, b) in pairs.items()]
+        records = [name.split(".")[1] for name in self.results if name.startswith("metrics.")]
+        lines += [f"metrics      from record {number} on" for number in records[:1]]
+        worst = sorted(self.results, key=lambda name: -self.results[name].excess)
+        lines += [f"results      {n}" for n in _some([f"{n}: {self.results[n]}" for n in worst])]
         return printable("\n".join(lines or ["no difference"]))
 
 
-class _Record(NamedTuple):
-    """What a run's folder holds."""
+class _Run(NamedTuple):
+    """What a run's folder holds; results are arrays and leaves of JSON by name."""
 
-    config: dict[str, Any]
-    receipt: dict[str, Any]
-    metrics: list[dict[str, Any]]
-    arrays: dict[str, np.ndarray]
-    results: dict[str, Any]
+    config: dict[str, JSON]
+    receipt: dict[str, JSON]
+    results: dict[str, JSON]
 
 
 def diff(a: str | os.PathLike[str], b: str | os.PathLike[str]) -> Difference:
-    """What sets the run in folder b apart from that in folder a; its `str` is an account of it.
+    """Compare the runs in two folders, except for times; `str` of the result lists what differs.
 
-    How long things took is not compared. Raises ValueError where a folder holds no run, or a file of it is
-    damaged; OSError where one can't be read.
+    Raises ValueError if a folder holds no run, or a file of it is damaged; OSError if one can't be
+    read.
     """
-    first, second = _record(Path(a)), _record(Path(b))
-    metrics, first_record = _metrics(first.metrics, second.metrics)
-    missing = [
-        f"{side} has no {what}"
-        for what, pair in {
-            "receipt.json": (first.receipt, second.receipt),
-            "metrics.jsonl": (first.metrics, second.metrics),
-        }.items()
-        for side, mine, other in (("a", pair[0], pair[1]), ("b", pair[1], pair[0]))
-        if other and not mine
-    ]
-    if first.metrics and second.metrics and len(first.metrics) != len(second.metrics):
-        missing.append(f"metrics.jsonl has {len(first.metrics)} records in a, {len(second.metrics)} in b")
-    for mine, other in ((first.arrays, second.arrays), (first.results, second.results)):
-        missing += [f"b has no {name}" for name in mine if name not in other]
-        missing += [f"a has no {name}" for name in other if name not in mine]
-    receipts = (first.receipt, second.receipt) if first.receipt and second.receipt else ({}, {})
-    # Digests that only one has say nothing of the other; but of data both should.
-    told = [
-        {k: v for k, v in r.items() if _of_digests(k) and k in receipts[0] and k in receipts[1]}
-        for r in receipts
-    ]
-    for receipt, digests in zip(receipts, told, strict=True):
-        digests["data_sha256"] = receipt.get("data_sha256")
-    ends = [{name: value for name, value in _flat(digests) if not name.endswith(PROGRAM)} for digests in told]
-    programs = [{name: value for name, value in _flat(digests) if name.endswith(PROGRAM)} for digests in told]
+    first, second = _run(Path(a)), _run(Path(b))
+    x, y = first.results, second.results
+    missing = [f"b has no {name}" for name in x if name not in y]
+    missing += [f"a has no {name}" for name in y if name not in x]
+    both = first.receipt and second.receipt
+    receipts = (first.receipt, second.receipt) if both else ({}, {})
+    # A digest that only one receipt has says nothing about the other, except for the data's.
+    shared = [k for k in receipts[0] if k in receipts[1] and _is_digest(k) and k not in NEUTRAL]
+    digests = _pairs(*(_flat({k: r.get(k) for k in (*shared, "data_sha256")}) for r in receipts))
+    programs = {name: pair for name, pair in digests.items() if ".program_sha256" in name}
     experiments = [{"experiment": receipt.get("experiment")} for receipt in receipts]
     return Difference(
-        config=_values(experiments[0] | first.config, experiments[1] | second.config),
-        environment=_values(*map(_environment, receipts)) | _values(*programs),
-        digests=_values(*ends),
-        metrics=metrics,
-        first_record=first_record,
-        arrays={
-            name: apart
-            for name, x in first.arrays.items()
-            if name in second.arrays and (apart := _arrays(x, second.arrays[name]))
-        },
-        results={
-            name: apart
-            for name, x in first.results.items()
-            if name in second.results and (apart := _apart(x, second.results[name]))
-        },
+        config=_pairs(experiments[0] | first.config, experiments[1] | second.config),
+        environment=_pairs(*map(_environment, receipts)) | programs,
+        digests={name: pair for name, pair in digests.items() if name not in programs},
+        results={n: apart for n in x if n in y and (apart := _apart(x[n], y[n]))},
         missing=tuple(missing),
-    )  # fmt: skip
+    )
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """The object that a JSON file of a run holds.
+def read_json(path: Path) -> dict[str, JSON]:
+    """The object in a JSON file of a run.
 
-    Raises ValueError where it holds something else, or is a link or no file; OSError where there is none.
+    Raises ValueError if it is something else, or a link or not a file; OSError if there is none.
     """
     if not stat.S_ISREG(path.lstat().st_mode):
         raise ValueError(f"{path} should be a file, and is a link, a folder or a device")
@@ -163,7 +145,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def contents(folder: Path) -> dict[str, Path]:
-    """A run's files, by name in its folder: "nets/a.safetensors"; neither links that lead out of it nor devices."""
+    """A run's files by name, without devices and links that lead out of the folder."""
     root = folder.resolve()
     return {
         path.relative_to(folder).as_posix(): path
@@ -173,28 +155,16 @@ def contents(folder: Path) -> dict[str, Path]:
 
 
 def read_bytes(path: Path) -> bytes:
-    """What is in a file of a run; ValueError where it is too long to be read whole."""
+    """A file's content; ValueError if it is too long to be read whole."""
     if (size := path.stat().st_size) > LONGEST:
-        raise ValueError(f"{path} is too long to be compared: {size:,} bytes, and {LONGEST:,} are read")
+        raise ValueError(f"{path} is too long to compare: {size:,} bytes, over {LONGEST:,}")
     return path.read_bytes()
 
 
-def shown(value: Any) -> str:
-    """A value of JSON, however long, in a few words that do nothing to a terminal."""
+def shown(value: JSON) -> str:
+    """A value of JSON, however long, in a few words that can't steer a terminal."""
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
     return printable(text if len(text) <= 80 else f"{text[:60]}… ({len(text)} characters)")
-
-
-def some(lines: Sequence[str]) -> list[str]:
-    """The first five, and how many more there are."""
-    return [*lines[:5], *([f"and {len(lines) - 5} more"] if len(lines) > 5 else [])]
-
-
-def far(apart: Apart) -> str:
-    """How far, in words."""
-    if math.isinf(apart.absolute):
-        return "not to be measured: other words, shape or NaN"
-    return f"{apart.absolute:.1e} apart at most, {apart.relative:.1e} of the largest {apart.dtype}"
 
 
 def printable(text: str) -> str:
@@ -202,119 +172,94 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() or c == "\n" else f"\\x{ord(c):02x}" for c in text)
 
 
-def _record(folder: Path) -> _Record:
+def _some(lines: Sequence[str]) -> list[str]:
+    return [*lines[:5], *([f"and {len(lines) - 5} more"] if len(lines) > 5 else [])]
+
+
+def _run(folder: Path) -> _Run:
     inside = contents(folder)
     if "config.json" not in inside:
         raise ValueError(f"diff: {folder} holds no run: a run's folder has a config.json")
-    receipt = read_json(inside["receipt.json"]) if "receipt.json" in inside else {}
-    times = TIMES.get(str(receipt.get("experiment")), ())
-
-    def kept(prefix: str, value: Any) -> dict[str, Any]:
-        return {
-            name: leaf
-            for name, leaf in _flat(value, prefix)
-            if not any(fnmatchcase(name, pattern) for pattern in times)
-        }
-
-    arrays: dict[str, np.ndarray] = {}
-    results: dict[str, Any] = {}
-    metrics: list[dict[str, Any]] = []
-    for path in inside.values():
-        name = path.relative_to(folder).with_suffix("").as_posix()
-        if name.startswith("checkpoints/"):  # on the way, and gone at the end
+    results: dict[str, JSON] = {n: True for n in ("receipt.json", "metrics.jsonl") if n in inside}
+    for file, path in inside.items():
+        name = file.removesuffix(path.suffix)
+        if file in ("config.json", "receipt.json") or file.startswith("checkpoints/"):
             continue
         if path.suffix == ".safetensors":
-            arrays |= {f"{name}/{leaf}": a for leaf, a in files.read(path)[0].items()}
-        elif path.suffix in (".json", ".ipynb") and name not in ("config", "receipt"):
-            results |= kept(name, _parsed(path, read_bytes(path)))
-        elif name == "metrics" and path.suffix == ".jsonl":
-            records = [_parsed(path, line) for line in read_bytes(path).splitlines()]
-            metrics = [kept("metrics", record) for record in records]
-    return _Record(read_json(inside["config.json"]), receipt, metrics, arrays, results)
+            results |= {f"{name}/{leaf}": a for leaf, a in parameters.read(path)[0].items()}
+        elif path.suffix in (".json", ".ipynb"):
+            results |= _flat(_parsed(path, read_bytes(path)), name)
+        elif file == "metrics.jsonl":
+            for number, line in enumerate(read_bytes(path).splitlines(), start=1):
+                results |= _flat(_parsed(path, line), f"{name}.{number}")
+    receipt = read_json(inside["receipt.json"]) if "receipt.json" in inside else {}
+    compared = {n: leaf for n, leaf in results.items() if TIMES.isdisjoint(re.split("[./]", n))}
+    return _Run(read_json(inside["config.json"]), receipt, compared)
 
 
-def _parsed(path: Path, text: bytes) -> Any:
+def _parsed(path: Path, text: bytes) -> JSON:
     try:
         value = json.loads(text)
-        list(_flat(value))  # so deep that it can't be walked is as good as damaged
+        _flat(value)  # a value too deep to walk is as good as damaged
     except (RecursionError, ValueError) as error:
-        raise ValueError(f"{path} is damaged: it is not JSON that can be read: {error}") from error
+        raise ValueError(f"{path} is damaged: it is not readable JSON: {error}") from error
     return value
 
 
-def _flat(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+def _flat(value: JSON, name: str = "") -> dict[str, JSON]:
     """The leaves of a value of JSON, by their path in it."""
-    if isinstance(value, dict | list):
-        for key, inner in value.items() if isinstance(value, dict) else enumerate(value):
-            yield from _flat(inner, f"{name}.{key}" if name else str(key))
-    else:
-        yield name, value
+
+    def leaves(value: JSON, name: str) -> Iterator[tuple[str, JSON]]:
+        if isinstance(value, dict | list):
+            for key, inner in value.items() if isinstance(value, dict) else enumerate(value):
+                yield from leaves(inner, f"{name}.{key}" if name else str(key))
+        else:
+            yield name, value
+
+    return dict(leaves(value, name))
 
 
-def _environment(receipt: Mapping[str, Any]) -> dict[str, Any]:
-    """Circumstances by name; where they changed from sitting to sitting, all there were."""
+def _environment(receipt: Mapping[str, JSON]) -> dict[str, JSON]:
+    """Circumstances by name; all their values, if they changed from sitting to sitting."""
     earlier = receipt.get("earlier", [])
-    said: dict[str, dict[Any, None]] = {}
+    found: dict[str, dict[JSON, None]] = {}
     for sitting in [receipt, *(earlier if isinstance(earlier, list) else [earlier])]:
-        for name, value in _flat(sitting):
-            key = name.split(".")[0]
-            if key not in NEUTRAL and not _of_digests(key):
-                said.setdefault(name, {})[value] = None
-    return {name: values[0] if len(values := list(unique)) == 1 else values for name, unique in said.items()}
+        for name, value in _flat(sitting).items():
+            if name.split(".")[0] not in NEUTRAL and not _is_digest(name):
+                found.setdefault(name, {})[value] = None
+    return {name: next(iter(v)) if len(v) == 1 else list(v) for name, v in found.items()}
 
 
-def _of_digests(key: str) -> bool:
-    """Whether a receipt's field tells what came out."""
-    return key == "trainings" or (key.endswith("_sha256") and key not in ("source_sha256", *NEUTRAL))
+def _is_digest(name: str) -> bool:
+    """Whether a receipt's field is a digest of data or results."""
+    field = name.split(".")[0]
+    return field == "trainings" or (field.endswith("_sha256") and field != "source_sha256")
 
 
-def _values(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
-    """What differs, and how it is in either."""
+def _pairs(a: Mapping[str, JSON], b: Mapping[str, JSON]) -> dict[str, tuple[JSON, JSON]]:
+    """The values that differ."""
     names = dict.fromkeys([*a, *b])
-    return {name: (a.get(name), b.get(name)) for name in names if repr(a.get(name)) != repr(b.get(name))}
+    return {n: (a.get(n), b.get(n)) for n in names if repr(a.get(n)) != repr(b.get(n))}
 
 
-def _metrics(a: list[dict[str, Any]], b: list[dict[str, Any]]) -> tuple[dict[str, Apart], int | None]:
-    """How far apart, by key, and from which record on."""
-    apart: dict[str, Apart] = {}
-    first = None
-    for number, (x, y) in enumerate(zip(a, b, strict=False), start=1):
-        for name in {**x, **y}:
-            found = _apart(x.get(name), y.get(name))
-            if found:
-                first = first or number
-                key = name.removeprefix("metrics.")
-                apart[key] = max(apart.get(key, found), found)
-    if first is None and a and b and len(a) != len(b):
-        first = min(len(a), len(b)) + 1
-    return apart, first
-
-
-def _apart(x: Any, y: Any) -> Apart | None:
-    """How far apart two leaves of JSON are; None where they are the same."""
-    if repr(x) == repr(y):  # which knows −0 from 0, and NaN as NaN
-        return None
+def _apart(x: JSON, y: JSON) -> Apart | None:
+    """How far apart two arrays or leaves of JSON are; None if they are the same, bit for bit."""
+    if isinstance(x, np.ndarray):
+        dtype = str(x.dtype)
+        same = isinstance(y, np.ndarray) and (x.dtype, x.shape) == (y.dtype, y.shape)
+        if same and x.tobytes() == y.tobytes():
+            return None
+    else:
+        if repr(x) == repr(y):  # −0 is not 0, and NaN is NaN
+            return None
+        words = any(isinstance(value, bool | str | None) for value in (x, y))
+        dtype, same = "words" if words else "number", not words
     try:
-        if isinstance(x, bool | str) or isinstance(y, bool | str):
-            raise TypeError
-        absolute, scale = abs(float(x) - float(y)), max(abs(float(x)), abs(float(y)))
-    except (OverflowError, TypeError):
-        return Apart(math.inf, math.inf, "words")
-    if not math.isfinite(absolute):
-        return Apart(math.inf, math.inf, "number")
-    return Apart(absolute, absolute / (scale or 1), "number")
-
-
-def _arrays(x: np.ndarray, y: np.ndarray) -> Apart | None:
-    """How far apart two arrays are; None where they are the same, bit for bit."""
-    if (x.dtype, x.shape) == (y.dtype, y.shape) and x.tobytes() == y.tobytes():
-        return None
-    dtype = str(x.dtype)
-    if (x.dtype, x.shape) != (y.dtype, y.shape):
-        return Apart(math.inf, math.inf, dtype)
-    a, b = x.astype(np.float64), y.astype(np.float64)
+        a, b = (np.asarray(value, np.float64) for value in ((x, y) if same else (math.nan, 0)))
+    except OverflowError:
+        a, b = np.asarray(math.nan), np.asarray(0.0)
     with np.errstate(invalid="ignore"):
         delta = np.where((a == b) | (np.isnan(a) & np.isnan(b)), 0, np.abs(a - b))
     absolute = float(np.where(np.isnan(delta), math.inf, delta).max())
-    scale = float(np.where(np.isfinite(a), abs(a), 0).max())
+    scale = max(float(np.where(np.isfinite(v), abs(v), 0).max()) for v in (a, b))
     return Apart(absolute, absolute / (scale or 1) if math.isfinite(absolute) else math.inf, dtype)

@@ -1,6 +1,5 @@
-"""The receipt: what a run ran on, so that another can be held against it."""
+"""The receipt: what a run was told and what it ran on, so that two runs can be compared."""
 
-import json
 import os
 import platform
 import re
@@ -9,73 +8,83 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from functools import cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import jax
 import numpy as np
 
+from backhand.runs.config import PLACES
 from backhand.storage.digests import sha256
+from backhand.storage.json_values import JSON
 
-# Fields that say where things lie on this machine, which is no part of a run.
-PLACES = ("out", "data_dir", "resume")
-# What a receipt says of one sitting, where a run that was cut short had several.
-PER_SITTING = (
-    "command", "flags", "versions", "prng", "platform", "device", "cpu", "cores", "affinity", "threads", "xla_flags",
-    "jax_config", "commit", "dirty", "source_sha256", "started", "ended", "seconds", "outcome",
+# Fields that all sittings of a resumed run share; each sitting has the others of its own.
+PER_RUN = (
+    "experiment", "seed", "config", "earlier", "trainings", "data_sha256", "params_sha256",
+    "metrics_sha256",
 )  # fmt: skip
 PACKAGES = ("backhand", "jax", "jaxlib", "numpy", "optax")
-# What sets how many threads there are, where it is set; XLA's CPU client reads NPROC.
+# These set the number of threads; XLA's CPU client reads NPROC.
 THREADS = ("NPROC", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+CACHE = ("jax_compilation_cache", "jax_persistent_cache", "jax_enable_compilation_cache")
+_at_import = dict(jax.config.values)  # JAX keeps no default of a setting that was changed
 
 
-def begun(name: str, fields: Mapping[str, Any]) -> dict[str, Any]:
-    """What is known of a run at its start."""
+def begun(name: str, settings: Mapping[str, JSON]) -> dict[str, JSON]:
+    """The receipt of a run that starts now."""
     started = datetime.now(UTC).isoformat(timespec="seconds")
-    receipt = {"experiment": name, "seed": fields.get("seed"), "config": fields, **circumstances()}
-    return receipt | {"started": started}
+    receipt = {"experiment": name, "seed": settings.get("seed"), "config": settings}
+    return receipt | circumstances() | {"started": started}
 
 
-def circumstances() -> dict[str, Any]:
-    """What this process was asked, and what its numbers may depend on beside the config; no place, nobody's name."""
+def circumstances() -> dict[str, JSON]:
+    """What results may depend on besides the config; no names of folders or users."""
     devices = jax.devices()
     cpus = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
     flags = os.environ.get("XLA_FLAGS")
     return {
         "command": shlex.join(["python", *_placeless(sys.orig_argv[1:])]),
         "flags": _placeless(sys.argv[1:]),
-        "versions": {"python": platform.python_version()}
-        | {package: version(package) for package in PACKAGES},
+        "versions": {"python": platform.python_version(), **{p: version(p) for p in PACKAGES}},
         "prng": jax.config.values["jax_default_prng_impl"],
         "platform": platform.platform(),
-        "device": {"platform": devices[0].platform, "kind": devices[0].device_kind, "count": len(devices)},
+        "device": {
+            "platform": devices[0].platform, "kind": devices[0].device_kind, "count": len(devices)
+        },
         "cpu": _cpu(),
         "cores": os.cpu_count() if cpus is None else len(cpus),  # that this process may use
         "affinity": None if cpus is None else " ".join(map(str, cpus)),
         "threads": {"xla": _xla_threads()}
         | {name.lower(): os.environ[name] for name in THREADS if name in os.environ},
-        "xla_flags": None if flags is None else " ".join(map(_less_folders, re.split(r"\s+(?=--)", flags))),
-        "jax_config": _jax_config(),
+        "xla_flags": flags and " ".join(map(_nameless, re.split(r"\s+(?=--)", flags))),
+        "jax_config": {
+            name: _nameless(str(value))
+            for name, value in jax.config.values.items()
+            if (name.upper() in os.environ or value != _at_import.get(name))
+            and not name.startswith(CACHE)
+        },
+        "compilation_cache": bool(
+            jax.config.values["jax_enable_compilation_cache"]
+            and jax.config.values["jax_compilation_cache_dir"]
+        ),
         **_commit(),
         "source_sha256": _source(),
-    }
+    }  # fmt: skip
 
 
 def _placeless(words: list[str]) -> list[str]:
-    """Words of a command line, less what says where things lie."""
+    """Words of a command line, without the flags that say where things lie."""
     places = {f"--{field}" for field in PLACES}
-    flags = [word.replace("-", "_").replace("__", "--", 1) for word in words]  # either is taken
+    flags = [word.replace("-", "_").replace("__", "--", 1) for word in words]  # either is accepted
     return [
-        _less_folders(word)
+        _nameless(word)
         for before, flag, word in zip(["", *flags], flags, words, strict=False)
         if flag.split("=")[0] not in places and before not in places
     ]
 
 
-def _less_folders(word: str) -> str:
-    """The word with an absolute path in it cut down to its last part: whose machine it was is nobody's business."""
+def _nameless(word: str) -> str:
+    """The word with the last part only of an absolute path in it: folders may bear users' names."""
     return re.sub(r"(?<![\w.-])([A-Za-z]:)?[\\/](.*[\\/])?", "", word, flags=re.DOTALL)
 
 
@@ -89,7 +98,7 @@ def _cpu() -> str:
 
 
 def _xla_threads() -> int | None:
-    """How many threads XLA computes with on a CPU, counted; None where the system does not list them."""
+    """How many threads XLA computes with on a CPU; None if the system does not list them."""
     try:
         names = [p.read_text().strip() for p in Path("/proc/self/task").glob("*/comm")]
     except OSError:
@@ -97,48 +106,23 @@ def _xla_threads() -> int | None:
     return names.count("tf_XLAEigen") or None
 
 
-def _jax_config() -> dict[str, str] | None:
-    """JAX's settings that are not as JAX has them by itself, whether by the environment or by a program."""
+def _commit() -> dict[str, JSON]:
+    """The commit of the experiment's file, and whether the tree has changes; None without git."""
+    folder = str(Path(sys.argv[0]).resolve().parent)
+    command = ["git", "-C", folder, "status", "--porcelain=v2", "--branch"]
     try:
-        usual = _jax_defaults()
-    except (OSError, subprocess.SubprocessError, ValueError):
-        return None
-    now = {name: str(value) for name, value in jax.config.values.items()}
-    return {name: _less_folders(value) for name, value in now.items() if usual.get(name) != value}
-
-
-@cache
-def _jax_defaults() -> dict[str, str]:
-    """JAX's settings in a process to which nobody said anything: JAX itself forgets them where they are changed."""
-    code = "import json, jax; print(json.dumps({k: str(v) for k, v in jax.config.values.items()}))"
-    untold = {name: value for name, value in os.environ.items() if not name.startswith("JAX_")}
-    said = subprocess.run(
-        [sys.executable, "-P", "-c", code], env=untold, capture_output=True, text=True, check=True, timeout=60
-    )
-    return dict(json.loads(said.stdout))
-
-
-def _commit() -> dict[str, Any]:
-    """The commit of the experiment's file, and whether the tree has changes: None where git can't say."""
-
-    def git(*args: str) -> str | None:
-        command = ["git", "-C", str(Path(sys.argv[0]).resolve().parent), *args]
-        try:
-            return subprocess.run(
-                command, capture_output=True, text=True, check=True, timeout=10
-            ).stdout.strip()
-        except (OSError, subprocess.SubprocessError):
-            return None
-
-    status = git("status", "--porcelain")
-    return {"commit": git("rev-parse", "HEAD"), "dirty": None if status is None else bool(status)}
+        result = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10)
+    except (OSError, subprocess.SubprocessError):
+        return {"commit": None, "dirty": None}
+    lines = result.stdout.splitlines()
+    commits = [line.split()[-1] for line in lines if line.startswith("# branch.oid")]
+    return {"commit": commits[0], "dirty": any(not line.startswith("#") for line in lines)}
 
 
 def _source() -> str:
-    """The digest of this library's source and the experiment's, which says more than a commit with changes."""
+    """The digest of the library's source and the experiment's: of a dirty tree, too."""
     package = Path(__file__).parents[1]
     files = {str(path.relative_to(package)): path for path in package.rglob("*.py")}
-    files |= {
-        Path(word).name: Path(word) for word in sys.argv if word.endswith(".py") and Path(word).is_file()
-    }
-    return sha256({name: np.frombuffer(path.read_bytes(), np.uint8) for name, path in files.items()})
+    scripts = [Path(word) for word in sys.argv if word.endswith(".py") and Path(word).is_file()]
+    files |= {path.name: path for path in scripts}
+    return sha256({name: np.frombuffer(f.read_bytes(), np.uint8) for name, f in files.items()})

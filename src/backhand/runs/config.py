@@ -1,0 +1,99 @@
+"""What every experiment's config has, and the make commands that repeat or resume a run of one."""
+
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from backhand.checks import seed_in_range
+from backhand.storage.json_values import JSON, plain
+
+# Fields that say where things lie on this machine, which is not a part of what a run is.
+PLACES = ("out", "data_dir", "resume")
+
+
+@dataclass(frozen=True)
+class Config:
+    """What every experiment is told; an experiment's own config adds its settings.
+
+    Fields and their docstrings become flags and their help. All have defaults.
+    """
+
+    seed: int = 0
+    """Seeds everything random: the data's split, the first weights, the order of examples."""
+    out: Path = Path("runs")
+    """The folder for runs; this one gets a folder of its own, OUT/NAME/TIME."""
+
+    def __post_init__(self) -> None:
+        seed_in_range("config", self.seed)
+
+
+@dataclass(frozen=True)
+class TrainingConfig(Config):
+    """The config of an experiment that trains."""
+
+    resume: Path | None = None
+    """The folder of a run that was stopped: continue it from its last checkpoint."""
+
+
+@dataclass(frozen=True)
+class PictureConfig(TrainingConfig):
+    """The config of an experiment that trains on pictures."""
+
+    dataset: str = "digits"
+    """Which pictures: digits, scikit-learn's 1,797 of 8×8 pixels; mnist, fashion_mnist or kmnist,
+    70,000 of 28×28 through TensorFlow Datasets; or any of its datasets prepared as ArrayRecord."""
+    data_dir: Path | None = None
+    """The folder of TensorFlow Datasets' downloads/; by default TFDS_DATA_DIR, or
+    ~/tensorflow_datasets."""
+
+
+def settings(config: Config) -> dict[str, JSON]:
+    """A config's fields in JSON's terms, without the places."""
+    return {name: plain(value) for name, value in vars(config).items() if name not in PLACES}
+
+
+def flags(settings: Mapping[str, JSON]) -> list[str]:
+    """The settings in a config.json as words of a command line.
+
+    Raises ValueError if they are not settings: a place, say, or a word that is itself a flag.
+    """
+    words = []
+    for field, value in settings.items():
+        flag, items = f"--{field.replace('_', '-')}", value if isinstance(value, list) else [value]
+        if not field.isidentifier() or field in PLACES or not all(map(_is_setting, items)):
+            raise ValueError(f"config.json should hold settings, got {field}: {value!r}")
+        if isinstance(value, bool):
+            words.append(flag if value else flag.replace("--", "--no-", 1))
+        else:
+            words += [flag, *map(str, items)] if value is items else [f"{flag}={value}"]
+    return words
+
+
+def _is_setting(value: JSON) -> bool:
+    if isinstance(value, str):
+        return not value.startswith("-")
+    return value is None or isinstance(value, bool | int | float)
+
+
+def command(name: str, config: Config) -> str:
+    """The make command that runs an experiment with this config again."""
+    defaults = vars(type(config)())
+
+    def word(value: object) -> str:
+        if isinstance(value, bool):
+            return str(value).lower()
+        items = value if isinstance(value, tuple) else (value,)
+        return shlex.join(str(plain(item)) for item in items)
+
+    changed = {k: v for k, v in vars(config).items() if v != defaults[k] and k not in PLACES}
+    return " ".join([f"make {name}", *(f'{k.upper()}="{word(v)}"' for k, v in changed.items())])
+
+
+def resume_command(name: str, config: Config, folder: Path) -> str:
+    """The make command that resumes the run in a folder; where files lie it is told again."""
+    paths = {k: v for k, v in vars(config).items() if isinstance(v, Path)}
+    paths = {"resume": folder} | {k: v for k, v in paths.items() if k not in ("out", "resume")}
+    words = {k.upper(): shlex.quote(str(path)) for k, path in paths.items()}
+    quoted = {k: f'"{word}"' if word.startswith("'") else word for k, word in words.items()}
+    return " ".join([f"make {name}", *(f"{k}={word}" for k, word in quoted.items())])

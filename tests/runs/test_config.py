@@ -1,0 +1,59 @@
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from backhand import runs
+from backhand.runs.config import flags, resume_command, settings
+from tests.runs.toys import Config
+
+
+def test_settings_are_the_fields_without_the_places(tmp_path):
+    config = Config(3, tmp_path, tmp_path, csv=tmp_path / "points.csv")
+    assert settings(config) == {
+        "seed": 3, "hidden": (4, 2), "compare": False, "csv": "points.csv"
+    } | {"hidden": [4, 2]}  # fmt: skip
+
+
+def test_the_seed_is_checked():
+    with pytest.raises(ValueError, match="seed should be at least 0, got -1"):
+        runs.Config(seed=-1)
+
+
+def test_the_command_that_repeats_a_run(tmp_path):
+    assert runs.command("toy", Config()) == runs.command("toy", Config(out=tmp_path)) == "make toy"
+    asked = Config(4, tmp_path, None, (16, 8), True, Path("my data.csv"))
+    wanted = """make toy SEED="4" HIDDEN="16 8" COMPARE="true" CSV="'my data.csv'\""""
+    assert runs.command("toy", asked) == wanted
+
+
+def test_the_command_that_resumes_a_run_says_where_the_data_are():
+    """Of a file outside the working folder the run knows only the name."""
+
+    @dataclass(frozen=True)
+    class WithData(runs.PictureConfig):
+        csv: Path | None = Path("/elsewhere/my points.csv")
+
+    command = resume_command("toy", WithData(data_dir=Path("data")), Path("runs/toy/1"))
+    words = """RESUME=runs/toy/1 DATA_DIR=data CSV="'/elsewhere/my points.csv'\""""
+    assert command == f"make toy {words}"
+
+
+def test_settings_are_flags():
+    config = Config(4, hidden=(8, 9), csv=Path("my data.csv"))
+    words = ["--seed=4", "--hidden", "8", "9", "--no-compare", "--csv=my data.csv"]
+    assert flags(settings(config)) == words
+    assert flags({"batch_size": 1e-7, "compare": True}) == ["--batch-size=1e-07", "--compare"]
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        *({"out": "elsewhere"}, {"data_dir": "elsewhere"}, {"resume": "elsewhere"}),
+        *({"hidden": ["--out", "/elsewhere"]}, {"hidden": "--out"}, {"hidden": [[8]]}),
+        *({"hidden": {"a": 8}}, {"a b": 1}, {"": 1}, {"x=1 --out": 1}),
+    ],
+)
+def test_what_is_not_a_setting_is_not_a_flag(setting):
+    with pytest.raises(ValueError, match=r"config\.json should hold settings, got"):
+        flags(setting)
