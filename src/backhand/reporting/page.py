@@ -101,7 +101,7 @@ def table(header: Sequence[str], rows: Iterable[Sequence[object]], caption: str 
 
 def _is_number(cell: str) -> bool:
     """Whether a cell begins like a number, or an interval, and has no word longer than a unit."""
-    return re.fullmatch(r"(?!.*[a-z]{4})([\d+−\-–∞\[]|NaN|inf).*|", cell) is not None
+    return re.fullmatch(r"(?!.*(→|[a-z]{4}))([\d+−\-–∞\[]|NaN|inf).*|", cell) is not None
 
 
 def figures(*pieces: str) -> str:

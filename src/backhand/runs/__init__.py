@@ -6,14 +6,6 @@ from backhand.runs.config import Config, PictureConfig, TrainingConfig, command
 from backhand.runs.folder import RefusedError, Run
 
 __all__ = [
-    "Config",
-    "Difference",
-    "PictureConfig",
-    "RefusedError",
-    "Run",
-    "TrainingConfig",
-    "command",
-    "diff",
-    "main",
-    "print_table",
-]
+    "Config", "Difference", "PictureConfig", "RefusedError", "Run", "TrainingConfig", "command",
+    "diff", "main", "print_table",
+]  # fmt: skip
