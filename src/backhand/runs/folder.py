@@ -21,7 +21,7 @@ import json
 import os
 import shutil
 import weakref
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from itertools import chain, count
@@ -176,8 +176,10 @@ class Run:
             else:
                 records[key] = np.moveaxis(a, axis, 0)
         self._arrays |= {f"{name}.{key}": a for key, a in arrays.items()}
-        for epoch in range(max(map(len, records.values()), default=0)):
-            self.log(net=name, epoch=epoch + 1, **{key: a[epoch] for key, a in records.items()})
+        self._append(
+            {"net": name, "epoch": epoch + 1} | {key: a[epoch] for key, a in records.items()}
+            for epoch in range(max(map(len, records.values()), default=0))
+        )
         return trained
 
     def save_kept(self) -> None:
@@ -210,7 +212,11 @@ class Run:
 
         It survives the process at once, and a power cut from `finish` on.
         """
-        path, rest = self.path("metrics.jsonl"), f"{json.dumps(plain(record))}\n".encode()
+        self._append([record])
+
+    def _append(self, records: Iterable[Mapping[str, object]]) -> None:
+        path = self.path("metrics.jsonl")
+        rest = "".join(f"{json.dumps(plain(record))}\n" for record in records).encode()
         with _naming(path), path.open("ab", buffering=0) as file:
             end = file.tell()
             try:
