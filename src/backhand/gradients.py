@@ -2,33 +2,33 @@
 
     (params, x, y, key) -> (value, dparams)
 
-`manual` is the chain rule as the layers write it down. `autodiff` asks JAX, through the same forward; it
-is there to compare with, and nothing else in training uses it.
+`manual` is the chain rule as the layers write it down. `autodiff` asks JAX, through the same
+forward; it is there to compare with, and nothing else in training uses it.
 """
 
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import jax
 
 from backhand import checks
-from backhand.layer import Layer, Params
+from backhand.layer import Array, Key, Layer, Params, Tree
 from backhand.losses import Loss
 
-Gradient: TypeAlias = Callable[[Params, Any, Any, jax.Array], tuple[Any, Params]]
+Gradient: TypeAlias = Callable[[Params, Tree, Tree, Key], tuple[Array, Params]]
 
 
 def manual(net: Layer, loss: Loss) -> Gradient:
-    """Back-propagation by hand (Rumelhart, Hinton and Williams, 1986): forward, then the same way back.
+    """Back-propagation by hand (Rumelhart, Hinton and Williams, 1986): forward, then back again.
 
-    The returned function takes params, a batch x (batch, …), its targets y and a typed key, and returns
-    the loss, a scalar, and its gradient, with the structure, shapes and dtypes of params. Raises TypeError where
-    net is not a Layer or loss not a Loss.
+    The returned function takes params, a batch x (batch, …), its targets y and a typed key, and
+    returns the loss, a scalar, and its gradient, with the structure, shapes and dtypes of params.
+    Raises TypeError if net is not a Layer or loss not a Loss.
     """
-    checks.net("manual", net)
-    checks.loss("manual", loss)
+    checks.net("manual", "net", net)
+    checks.loss("manual", "loss", loss)
 
-    def gradient(params: Params, x: Any, y: Any, key: jax.Array) -> tuple[Any, Params]:
+    def gradient(params: Params, x: Tree, y: Tree, key: Key) -> tuple[Array, Params]:
         prediction, residuals = net.forward(params, x, key)
         value, loss_residuals = loss.forward(prediction, y)
         dprediction = loss.backward(loss_residuals)
@@ -40,10 +40,10 @@ def manual(net: Layer, loss: Loss) -> Gradient:
 
 def autodiff(net: Layer, loss: Loss) -> Gradient:
     """The same by `jax.value_and_grad` of the same forward, key and all."""
-    checks.net("autodiff", net)
-    checks.loss("autodiff", loss)
+    checks.net("autodiff", "net", net)
+    checks.loss("autodiff", "loss", loss)
 
-    def objective(params: Params, x: Any, y: Any, key: jax.Array) -> Any:
+    def objective(params: Params, x: Tree, y: Tree, key: Key) -> Array:
         prediction, _ = net.forward(params, x, key)
         value, _ = loss.forward(prediction, y)
         return value

@@ -1,8 +1,10 @@
+"""Parameters in files: what was saved, or an error that names the file."""
+
+import errno
 import io
 import json
 import os
 import pickle
-import stat
 import struct
 import sys
 import zipfile
@@ -21,7 +23,9 @@ NET = bh.serial(bh.linear(4), bh.relu, bh.linear(2))
 
 @pytest.fixture(scope="module")
 def params():
-    return NET.init(jax.random.key(0), X)
+    rng = np.random.default_rng(0)
+    like = jax.eval_shape(NET.init, jax.random.key(0), X)
+    return jax.tree.map(lambda a: rng.normal(size=a.shape).astype(a.dtype), like)
 
 
 @pytest.fixture
@@ -41,13 +45,17 @@ def test_what_is_saved_is_loaded(path, params):
     assert list(path.parent.iterdir()) == [path]
 
 
-def test_the_same_is_written_the_same_way(params):
+def test_equal_params_make_equal_files(params):
     assert len({files.encode(files.named_arrays(params), "{}") for _ in range(20)}) == 1
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16", "int8", "uint32", "bool"])
 def test_every_dtype_comes_back(tmp_path, dtype):
-    tree = {"a": jnp.ones((2, 3), dtype), "scalar": jnp.zeros((), dtype), "none": jnp.zeros((0, 2), dtype)}
+    tree = {
+        "a": jnp.ones((2, 3), dtype),
+        "scalar": jnp.zeros((), dtype),
+        "none": jnp.zeros((0, 2), dtype),
+    }
     files.save(tmp_path / "a", tree)
     arrays, config = files.read(tmp_path / "a")
     assert config == {}
@@ -60,48 +68,68 @@ def test_every_dtype_comes_back(tmp_path, dtype):
 @pytest.mark.parametrize(
     ("net", "x", "said"),
     [
-        (bh.serial(bh.linear(4), bh.relu), X, r"it has besides 2\.b float32\[2\], 2\.w float32\[4, 2\]"),
+        (
+            bh.serial(bh.linear(4), bh.relu),
+            X,
+            r"it has besides 2\.b float32\[2\], 2\.w float32\[4, 2\]",
+        ),
         (bh.serial(NET, bh.linear(2)), X, r"it lacks 0\.0\.w .* and 3 more; it has besides 0\.b"),
-        (bh.serial(bh.linear(5), bh.relu, bh.linear(2)), X, r"0\.w is float32\[3, 4\], not float32\[3, 5\]"),
-        (NET, jax.ShapeDtypeStruct((1, 3), jnp.float16), r"0\.w is float32\[3, 4\], not float16\[3, 4\]"),
+        (
+            bh.serial(bh.linear(5), bh.relu, bh.linear(2)),
+            X,
+            r"0\.w is float32\[3, 4\], not float32\[3, 5\]",
+        ),
+        (
+            NET,
+            jax.ShapeDtypeStruct((1, 3), jnp.float16),
+            r"0\.w is float32\[3, 4\], not float16\[3, 4\]",
+        ),
     ],
 )
-def test_another_net_is_told_what_differs(path, net, x, said):
-    with pytest.raises(ValueError, match=f"load: .*net.safetensors does not suit the net: .*{said}"):
+def test_for_a_different_net_it_says_what_differs(path, net, x, said):
+    with pytest.raises(
+        ValueError, match=f"load: .*net.safetensors does not suit the net: .*{said}"
+    ):
         files.load(path, net, x)
 
 
-def test_a_flipped_bit_is_never_loaded(path, params):
-    """The numbers of a file with any one bit flipped are refused, or, where it says the same still, those saved."""
+SMALL = {"w": np.array([[1.5, -2.5]], np.float32), "b": np.array(3, np.int8)}
+
+
+def test_a_flipped_bit_is_never_loaded(tmp_path):
+    """A file with any one bit flipped is refused, or gives what was saved if it says the same."""
+    path = tmp_path / "small"
+    files.save(path, SMALL, {"a": [1]})
     content = path.read_bytes()
     saved = files.decode(content, "it")
-    rng = np.random.default_rng(0)
-    said = []
-    for bit in rng.choice(8 * len(content), 1000, replace=False):
+    refused = []
+    for bit in np.random.default_rng(0).choice(8 * len(content), 1000, replace=False):
         flipped = bytearray(content)
         flipped[bit // 8] ^= 1 << bit % 8
         path.write_bytes(flipped)
         try:
             arrays, config = files.read(path)
         except ValueError as error:
-            said.append(str(error))
+            refused.append(str(error))
         else:
             assert config == saved[1]
             assert {name: a.tobytes() for name, a in arrays.items()} == {
                 name: a.tobytes() for name, a in saved[0].items()
             }
-    assert len(said) >= 990
-    assert all(str(path) in message for message in said)
+    assert len(refused) >= 980
+    assert all(str(path) in message for message in refused)
 
 
-def test_a_file_cut_short_is_never_loaded(path):
+def test_a_file_cut_short_is_never_loaded(tmp_path):
+    path = tmp_path / "small"
+    files.save(path, SMALL)
     content = path.read_bytes()
     for length in range(len(content)):
         path.write_bytes(content[:length])
-        with pytest.raises(ValueError, match=r"net\.safetensors"):
+        with pytest.raises(ValueError, match="small"):
             files.read(path)
     path.write_bytes(content + b"\0")
-    with pytest.raises(ValueError, match=r"net\.safetensors"):
+    with pytest.raises(ValueError, match="small"):
         files.read(path)
 
 
@@ -136,7 +164,7 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("what", HOSTILE)
-def test_what_is_no_such_file_is_refused_by_name(tmp_path, what):
+def test_a_different_file_is_refused_by_name(tmp_path, what):
     path = tmp_path / "hostile"
     path.write_bytes(HOSTILE[what])
     for act in (files.read, lambda path: files.load(path, NET, X)):
@@ -144,8 +172,8 @@ def test_what_is_no_such_file_is_refused_by_name(tmp_path, what):
             act(path)
 
 
-def test_names_are_no_paths(tmp_path):
-    files.write(tmp_path / "net", files.encode({"../../escaped": np.ones(3, np.float32)}))
+def test_names_are_not_paths(tmp_path):
+    (tmp_path / "net").write_bytes(files.encode({"../../escaped": np.ones(3, np.float32)}))
     assert list(files.read(tmp_path / "net")[0]) == ["../../escaped"]
     with pytest.raises(ValueError, match=r"it has besides \.\./\.\./escaped"):
         files.load(tmp_path / "net", NET, X)
@@ -156,34 +184,46 @@ def test_what_was_there_stays_until_the_new_is_whole(path, params, monkeypatch):
     before = path.read_bytes()
 
     def full(descriptor):
-        raise OSError(28, "No space left on device")
+        raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(OSError, match=r"No space left on device: '.*net\.safetensors'"):
         files.save(path, params, {"hidden": [5]})
     assert path.read_bytes() == before
     assert list(path.parent.iterdir()) == [path]
 
 
-def test_the_file_is_on_the_disk_before_it_has_its_name_and_then_the_name_is(tmp_path, monkeypatch):
-    synced, sync = [], os.fsync
+def test_named_arrays_and_back(params):
+    named = files.named_arrays({"net": params, "step": jnp.int32(3)})
+    assert list(named) == ["net.0.w", "net.0.b", "net.2.w", "net.2.b", "step"]
+    assert all(type(array) is np.ndarray for array in named.values())
+    back = files.arrays_as(params, named, "net.")
+    assert jax.tree.structure(back) == jax.tree.structure(params)
+    jax.tree.map(np.testing.assert_array_equal, back, params)
 
-    def record(descriptor):
-        what = os.fstat(descriptor)
-        names = sorted(path.name for path in tmp_path.iterdir())
-        synced.append((stat.S_ISDIR(what.st_mode), what.st_size * stat.S_ISREG(what.st_mode), names))
-        sync(descriptor)
 
-    monkeypatch.setattr(os, "fsync", record)
-    files.write(tmp_path / "a", b"four")
-    assert synced == [(False, 4, ["a.partial"]), (True, 0, ["a"])]
+def test_what_differs_between_forms():
+    found = files.forms({"a": np.ones(2), "b": np.ones((2, 3), np.int8), "x": np.ones(1)})
+    assert found == {"a": "float64[2]", "b": "int8[2, 3]", "x": "float64[1]"}
+    wanted = files.forms({"a": np.ones(3), "b": np.ones((2, 3), np.int8), "c": np.ones(2)})
+    assert files.difference(found, wanted) == (
+        "it lacks c float64[2]; it has besides x float64[1]; a is float64[2], not float64[3]"
+    )
+    many = {f"w{i}": "float32[1]" for i in range(5)}
+    wanted = "it lacks w0 float32[1], w1 float32[1], w2 float32[1] and 2 more"
+    assert files.difference({}, many) == wanted
+    assert files.difference(many, many) == ""
 
 
 @pytest.mark.parametrize(
     ("params", "config", "said"),
     [
         ({"a": 1.0}, None, "params should be arrays, got float at a"),
-        ({"a": np.array(["x"])}, None, "params should be numbers that a file can hold, got <U1 at a"),
+        (
+            {"a": np.array(["x"])},
+            None,
+            "params should be numbers that a file can hold, got <U1 at a",
+        ),
         ({"a": np.ones(2)}, {"net": object()}, "config should be what JSON can hold"),
     ],
 )

@@ -1,279 +1,282 @@
+"""The engine: how a training is cut into calls changes nothing, nor does being killed."""
+
 import gc
-import signal
-import warnings
 import weakref
-from functools import partial
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
 
 import backhand as bh
-from backhand.storage.checkpoints import Checkpoints
-from backhand.training import loop
-from backhand.training.nonfinite import NonFiniteError
+from backhand.storage import parameters
+from backhand.training import NonFiniteError, loop
+from backhand.training.step import shuffled
+from tests.training.small import (
+    BATCH_SIZE,
+    BATCHES,
+    DIVERGING,
+    EPOCHS,
+    RECORDED,
+    START,
+    STARTS,
+    TRAIN,
+    TRAINING,
+    VALIDATION,
+    Calls,
+    X,
+    Y,
+    assert_close,
+    bits,
+    fitted,
+    key,
+    keys,
+    variant,
+)
 
-ADAM = optax.adam(1e-2)
-NET = bh.serial(bh.linear(8), bh.relu, bh.dropout(0.2), bh.linear(3))
-LOSS = bh.softmax_cross_entropy
-STEP = bh.make_step(bh.manual(NET, LOSS), ADAM)
-X = np.random.default_rng(0).normal(size=(50, 4))
-Y = np.arange(50) % 3
-START = bh.init_state(jax.random.key(0), NET, ADAM, X)
-
-
-class Stopped(Checkpoints):
-    """Writes one whenever it can, and is killed as it is about to write the last that is allowed."""
-
-    def __init__(self, folder, allowed=10**9):
-        super().__init__(folder, {"seed": 0})
-        self.allowed = allowed
-
-    def due(self):
-        return True
-
-    def save(self, *args, **kwargs):
-        if self.allowed == 0:
-            raise SystemExit
-        self.allowed -= 1
-        super().save(*args, **{**kwargs, "wait": True})
-
-
-def fitted(checkpoints=None, step=STEP, **options):
-    settings = {
-        "net": NET,
-        "loss": LOSS,
-        "epochs": 4,
-        "batch_size": 7,
-        "validation": (X[:9] + 0.1, Y[:9]),
-    } | options
-    return bh.fit(START, step, (X, Y), checkpoints=checkpoints, **settings)
-
-
-def bits(state):
-    return [
-        np.asarray(leaf).tobytes()
-        for leaf in jax.tree.leaves(state._replace(key=jax.random.key_data(state.key)))
-    ]
+SHORT, LONG = 0.0, 1e9  # seconds: calls of one step, and of as many as there may be
+KINDS = {
+    "one net": {},
+    "one net, all recorded": RECORDED,
+    "many nets, all recorded": {"state": STARTS} | RECORDED,
+}
 
 
 @pytest.fixture
-def single_steps(monkeypatch):
-    monkeypatch.setattr(loop, "CHUNK", 0.0)
+def calls(monkeypatch):
+    """Set how long a call takes."""
+    return lambda seconds: monkeypatch.setattr(loop, "CALL", seconds)
 
 
-@pytest.fixture(scope="module")
-def uninterrupted():
-    return fitted()
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_length_of_calls_changes_no_bit(calls, kind):
+    ends, told = [], []
+    for seconds in (SHORT, LONG):
+        calls(seconds)
+        ends.append(bits(fitted(progress=(progress := Calls(EPOCHS)), **KINDS[kind])))
+        told.append([epochs for epochs, _ in progress.told])
+    assert ends[0] == ends[1]
+    steps = EPOCHS * BATCHES
+    np.testing.assert_allclose(told[0], np.arange(1, steps + 1) / BATCHES)
+    # The first call may have compiled, and says nothing about the time that a step takes.
+    np.testing.assert_allclose(told[1], np.array([1, 2, steps]) / BATCHES)
 
 
-def test_the_length_of_chunks_changes_no_bit(uninterrupted, single_steps):
-    state, history = fitted()
-    assert bits(state) == bits(uninterrupted[0])
-    assert history == uninterrupted[1]
+def test_a_call_that_may_end_an_epoch_does(calls):
+    calls(LONG)
+    fitted(epochs=30, progress=(progress := Calls(30)))
+    # The third call may take 100 steps more than the two before, and stops at the last epoch's end.
+    assert [epochs * BATCHES for epochs, _ in progress.told] == [1, 2, 98, 210]
 
 
-def test_a_loop_takes_the_steps_that_an_epoch_takes():
-    epoch = bh.make_epoch(STEP, 7)
-    taken = loop.Loop(START, STEP, (X, Y), net=NET, loss=LOSS, batch_size=7)
-    state = jax.tree.map(jax.numpy.copy, START)
-    for _ in range(3):
-        state, values = epoch(state, jax.numpy.asarray(X), jax.numpy.asarray(Y))
-        np.testing.assert_allclose(taken.epoch(), values, rtol=1e-12)
-    jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-12), taken.state.params, state.params)
+@pytest.mark.parametrize("by", ["epoch", pytest.param("step", marks=pytest.mark.slow)])
+def test_its_steps_are_those_of_make_epoch_and_of_make_step(by):
+    state, history = fitted(epochs=3)
+    other, step = jax.tree.map(jnp.copy, START), bh.make_step(TRAINING)
+    epoch = bh.make_epoch(TRAINING, BATCH_SIZE)
+    for number, loss in enumerate(history["loss"]):
+        if by == "epoch":
+            other, values = epoch(other, *map(jnp.asarray, TRAIN))
+        else:
+            values = []
+            for rows in np.asarray(shuffled(START.key, number, len(X), BATCH_SIZE)):
+                other, value = step(other, X[rows], Y[rows])
+                values.append(value)
+        np.testing.assert_allclose(loss, np.mean(values), rtol=1e-12)
+    assert_close(state._replace(key=0), other._replace(key=0), rtol=1e-12)
+    assert state.step == 3 * BATCHES
 
 
-@pytest.mark.parametrize("allowed", [1, 2, 5, 7, 8, 9, 16, 28])
-def test_killed_and_gone_on_with_it_ends_the_same(tmp_path, allowed, uninterrupted, single_steps):
-    with pytest.raises(SystemExit):
-        fitted(Stopped(tmp_path, allowed))
-    state, history = fitted(again := Stopped(tmp_path))
-    assert bits(state) == bits(uninterrupted[0])
-    assert history == uninterrupted[1]
-    assert again.receipt["step"] == 28
-    assert fitted(once_more := Stopped(tmp_path))[1] == history  # that it is done is known, too
-    assert once_more.receipt == again.receipt
+@pytest.mark.parametrize("limit", ["ROWS", pytest.param("ROWS_BYTES", marks=pytest.mark.slow)])
+def test_a_call_records_as_many_epochs_as_it_may(calls, monkeypatch, limit):
+    """And the others when it is called again."""
+    calls(LONG)
+    monkeypatch.setattr(loop, limit, {"ROWS": 2, "ROWS_BYTES": 17}[limit])  # two float64
+
+    def observe(params):  # a function of its own, and so a program of its own
+        return {}
+
+    _, history = fitted(epochs=7, observe=observe, progress=(progress := Calls(7)))
+    assert [epochs * BATCHES for epochs, _ in progress.told] == [1, 2, 14, 28, 42, 49]
+    np.testing.assert_array_equal(history["loss"], fitted(epochs=7)[1]["loss"])
 
 
-def test_early_stopping_goes_on_with_the_best_it_had(tmp_path, single_steps):
-    options = {"patience": 2, "epochs": 30, "validation": (X[:9] + 0.1, Y[1:10])}
-    state, history = fitted(**options)
-    assert len(history["loss"]) < 30
-    with pytest.raises(SystemExit):
-        fitted(Stopped(tmp_path, 7 * len(history["loss"]) - 3), **options)
-    again, same = fitted(Stopped(tmp_path), **options)
-    assert same == history
-    assert bits(again) == bits(state)
-    assert bits(fitted(Stopped(tmp_path), **options)[0]) == bits(state)
+def test_trainings_of_one_plan_share_a_program_and_old_programs_go():
+    def planned():
+        training = variant(optimizer=optax.sgd(0.1))
+        plan = loop.Plan(training, BATCH_SIZE)
+        assert loop._program(plan) is loop._program(plan._replace(metrics=()))
+        return weakref.ref(training)
+
+    trainings = [planned() for _ in range(20)]
+    gc.collect()
+    assert sum(training() is not None for training in trainings) <= 8
+    loop._program.cache_clear()
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_asked_to_stop_it_writes_a_checkpoint_first(
-    tmp_path, number, uninterrupted, single_steps, monkeypatch
-):
-    heard = []
-    before = signal.signal(
-        number, lambda *_: heard.append(number) or (_ for _ in ()).throw(KeyboardInterrupt)
+def test_a_checkpoint_is_a_value():
+    """What it has in it, which `fit` hands to Checkpoints; making it changes nothing."""
+    training = loop.Loop(loop.Plan(TRAINING, BATCH_SIZE), START, {"train": TRAIN})
+    first = training.checkpoint({"batch_size": 7})
+    assert (first.step, first.score, training.last(), training.history) == (0, None, {}, {})
+    assert first.facts == {"training": {"batch_size": 7}, "programs": [], "best_epoch": 0}
+    while not training.epochs:
+        training.advance(1)
+    saved = training.checkpoint({})
+    assert (saved.step, saved.score) == (BATCHES, training.last()["loss"])
+    state = parameters.arrays_as(START._replace(key=0), saved.arrays, "state.")
+    assert bits(state.params) == bits(training.position.state.params)
+    np.testing.assert_array_equal(
+        saved.arrays["state.key"], jax.random.key_data(training.position.state.key)
     )
-    try:
-        advance, calls = loop.advancing(STEP), []
-
-        def asked(*args):
-            calls.append(None)
-            if len(calls) == 11:
-                signal.raise_signal(number)  # in the midst of a step of the second epoch
-            return advance(*args)
-
-        asked.lower = advance.lower
-        monkeypatch.setattr(loop, "advancing", lambda step: asked)
-        saving = Checkpoints(tmp_path)
-        with pytest.raises(KeyboardInterrupt):
-            fitted(saving)
-        assert heard == [number]
-        assert Checkpoints(tmp_path).restore().step == 11
-        state, _ = fitted(Checkpoints(tmp_path))
-        assert bits(state) == bits(uninterrupted[0])
-        assert signal.getsignal(number).__name__ == "<lambda>"
-    finally:
-        signal.signal(number, before)
+    np.testing.assert_array_equal(saved.arrays["history.loss"], [np.mean(saved.arrays["losses"])])
 
 
-OTHER = bh.serial(bh.linear(9), bh.relu, bh.linear(3))
+def planted(k):
+    """A layer whose forward gives NaN if it is passed this key, as the right one of 0/0 would."""
+
+    def forward(params, x, key):
+        bad = (jax.random.key_data(key) == jax.random.key_data(k)).all()
+        return x + jnp.where(bad, np.nan, 0.0), ()
+
+    return bh.Layer(
+        lambda key, x: (), lambda params, x: x, forward, lambda params, r, dy: ((), dy), "planted"
+    )
+
+
+def layer_key(state, step, layer, layers):
+    """What `serial` passes to one of its layers at a step."""
+    return jax.random.split(jax.random.fold_in(jax.random.clone(state.key), step), layers)[layer]
+
+
+def of_net(states, i):
+    return jax.tree.map(lambda a: a[i], states)
 
 
 @pytest.mark.parametrize(
-    ("options", "words"),
-    [
-        ({"batch_size": 8}, "batch_size was 7, and is 8"),
-        ({"net": OTHER}, r"state.params.0.w is float64\[4, 8\], not float64\[4, 9\]"),
-        ({"seed": 1}, r"another training: key was \["),
-        ({"x": 2 * X}, "another training: data_sha256 was"),
-        ({"metrics": [bh.accuracy]}, r"scores was \['loss'\], and is \['loss', 'accuracy'\]"),
-        ({"validation": (X, Y)}, "scores was"),
-        ({"epochs": 1}, "are of 2 epochs, more than epochs, 1"),
-    ],
+    ("seed", "step"),
+    [(2, 37), *(pytest.param(seed, 137, marks=pytest.mark.slow) for seed in (None, 2))],
 )
-def test_another_trainings_checkpoints_are_refused(tmp_path, options, words):
-    def trained(net=NET, seed=0, x=X, epochs=2, batch_size=7, **more):
-        start = bh.init_state(jax.random.key(seed), net, ADAM, X)
-        step = STEP if net is NET else bh.make_step(bh.manual(net, LOSS), ADAM)
-        settings = {"net": net, "loss": LOSS, "epochs": epochs, "batch_size": batch_size} | more
-        bh.fit(start, step, (x, Y), checkpoints=Checkpoints(tmp_path), **settings)
-
-    trained()
-    with pytest.raises(ValueError, match=words):
-        trained(**options)
-
-
-def test_patience_that_was_not_there_is_refused(tmp_path):
-    fitted(Checkpoints(tmp_path), epochs=2)
-    with pytest.raises(ValueError, match="patience was 'none', and is 'some'"):
-        fitted(Checkpoints(tmp_path), patience=2)
+def test_nan_planted_at_a_step_is_found_there(calls, seed, step):
+    key = layer_key(START if seed is None else of_net(STARTS, seed), step, layer=2, layers=4)
+    net = bh.serial(bh.linear(6), bh.tanh, planted(key), bh.linear(3))
+    whose = "" if seed is None else " of net 2"
+    for seconds in (SHORT, LONG):
+        calls(seconds)
+        says = rf"training{whose} stopped at step {step} \(epoch .*\): .*layer 3, planted"
+        with pytest.raises(NonFiniteError, match=says) as caught:
+            fitted(training=variant(net=net), epochs=30, state=START if seed is None else STARTS)
+        error = caught.value
+        epoch, batch = divmod(step, BATCHES)
+        assert (error.step, error.seed) == (step, seed)
+        assert (error.epoch, error.batch) == (epoch + 1, batch + 1)
+        assert (error.split, error.where.path) == (None, (2,))
 
 
-def test_other_settings_of_the_optimizer_are_warned_of(tmp_path):
-    fitted(Checkpoints(tmp_path), epochs=1)
-    with pytest.warns(UserWarning, match="are now taken by another program"):
-        fitted(Checkpoints(tmp_path), step=bh.make_step(bh.manual(NET, LOSS), optax.adam(1e-3)))
+@pytest.mark.slow
+def test_the_batch_that_failed_is_inspected_again_with_its_own_data():
+    """One row of one net's data, at whatever step the shuffling brings it."""
+
+    def forward(params, x):
+        return jnp.where(x > 9, jnp.nan, x), ()
+
+    plant = bh.deterministic(lambda key, x: (), forward, lambda p, r, dy: ((), dy), "plant")
+    training = variant(net=bh.serial(plant, bh.linear(3)))
+    x = np.stack([X, X, X])
+    x[1, 13, 3] = 10
+    with pytest.raises(NonFiniteError) as caught:
+        fitted(training=training, key=keys(), train=(x, np.stack([Y] * 3)), data_per_key=True)
+    run_key = bh.init_state(training, keys()[1], X).key
+    orders = np.concatenate([shuffled(run_key, e, len(X), BATCH_SIZE) for e in range(EPOCHS)])
+    (step, row), *_ = np.argwhere(orders == 13)
+    error = caught.value
+    assert (error.seed, error.step) == (1, step)
+    assert (error.where.layer, error.where.path) == ("plant", (0,))
+    assert error.where.entry == (row, 3)
 
 
-def test_an_optimizer_with_a_key_goes_on(tmp_path, single_steps):
-    def noisy():
-        return optax.chain(optax.add_noise(0.1, 0.5, jax.random.key(1)), optax.sgd(0.1))
-
-    def end(checkpoints=None):
-        start = START._replace(opt_state=noisy().init(START.params))
-        step, settings = bh.make_step(bh.manual(NET, LOSS), noisy()), {"epochs": 2, "batch_size": 7}
-        return bh.fit(start, step, (X, Y), net=NET, loss=LOSS, checkpoints=checkpoints, **settings)[0]
-
-    with pytest.raises(SystemExit):
-        end(Stopped(tmp_path, 5))
-    for a, b in zip(
-        *(jax.tree.leaves(state.params) for state in (end(), end(Stopped(tmp_path)))), strict=True
-    ):
-        np.testing.assert_array_equal(a, b)
-
-
-def test_programs_of_steps_that_are_gone_are_gone():
-    def taken():
-        step = bh.make_step(bh.manual(NET, LOSS), ADAM)
-        loop.Loop(START, step, (X, Y), net=NET, loss=LOSS, batch_size=7).epoch()
-        return weakref.ref(step)
-
-    steps = [taken() for _ in range(7)]
-    gc.collect()
-    assert sum(step() is not None for step in steps) <= 4
-
-
-def test_the_program_is_read_once(tmp_path, monkeypatch):
-    read = []
-    monkeypatch.setattr(loop, "fingerprint", lambda text: read.append(text) or "program")
-    fitted(Checkpoints(tmp_path))
-    assert len(read) == 1
-
-
-def test_training_goes_on_for_more_epochs(tmp_path, uninterrupted):
-    fitted(Checkpoints(tmp_path), epochs=2)
-    state, history = fitted(Checkpoints(tmp_path))
-    assert bits(state) == bits(uninterrupted[0])
-    assert history == uninterrupted[1]
-
-
-def planted(key):
-    """A layer whose forward gives NaN where it is handed this key, as the right one of 0/0 would."""
-
-    def forward(params, x, k):
-        bad = (jax.random.key_data(k) == jax.random.key_data(key)).all()
-        return x + jax.numpy.where(bad, np.nan, 0.0), ()
-
+def clock(stop):
+    """A layer that counts steps of sgd(0.1) from where init begins; `apply` is NaN after `stop`."""
     return bh.Layer(
-        lambda k, x: (), lambda params, x: x, forward, lambda params, residuals, dy: ((), dy), "planted"
+        lambda key, x: jax.random.uniform(key, (), x.dtype),
+        lambda count, x: x + jnp.where(count > stop, jnp.nan, 0.0),
+        lambda count, x, key: (x, ()),
+        lambda count, residuals, dy: (-jnp.ones_like(count), dy),
+        "clock",
     )
 
 
-@pytest.mark.parametrize("chunk", [0.0, 1.0])
-def test_nan_planted_at_step_137_is_found_there(tmp_path, chunk, monkeypatch):
-    monkeypatch.setattr(loop, "CHUNK", chunk)
-    key = jax.random.fold_in(START.key, 137)
-    net = bh.serial(bh.linear(8), bh.relu, planted(jax.random.split(key, 4)[2]), bh.linear(3))
-    step = bh.make_step(bh.manual(net, LOSS), ADAM)
-    with pytest.raises(NonFiniteError, match=r"step 137 .*layer 3, planted") as error:
-        fitted(Checkpoints(tmp_path), step=step, net=net, epochs=30)
-    assert (error.value.step, error.value.epoch, error.value.batch) == (137, 20, 5)
-    assert 0 <= Checkpoints(tmp_path).restore().step <= 137
+CLOCK = variant(net=bh.serial(clock(1.8), bh.linear(3)), optimizer=optax.sgd(0.1))
 
 
+@pytest.mark.parametrize("many", [True, pytest.param(False, marks=pytest.mark.slow)])
+def test_nan_in_a_score_is_found_after_its_epoch(calls, many):
+    states = bh.init_state(CLOCK, keys(), X)
+    ends = np.ceil((1.8 - np.array(states.params[0])) / (0.1 * BATCHES))
+    assert ends.tolist() == [3, 2, 2]
+    epoch, seed, state = (2, 1, states) if many else (3, None, bh.init_state(CLOCK, keys()[0], X))
+    whose = " of net 1" if many else ""
+    says = f"training{whose} stopped after epoch {epoch}, scored on all of validation: .*by apply"
+    for seconds in (SHORT, LONG):
+        calls(seconds)
+        with pytest.raises(NonFiniteError, match=says) as caught:
+            fitted(training=CLOCK, state=state, validation=VALIDATION)
+        error = caught.value
+        assert (error.epoch, error.seed, error.split) == (epoch, seed, "validation")
+        assert (error.step, error.batch, error.where) == (None, None, None)
+
+
+@pytest.mark.slow
+def test_a_loss_that_diverges_shows_first_in_the_scores(calls):
+    """All of the epoch's steps are finite, and the loss after the last of them is not."""
+    says = r"scored on all of train: the loss gave inf first at L \(1 of 1 entry, float32\), from"
+    epochs = set()
+    for seconds in (SHORT, LONG):  # a long call takes steps after it, which are not finite
+        calls(seconds)
+        with pytest.raises(NonFiniteError, match=says) as caught:
+            fitted(**DIVERGING, key=key())
+        assert (caught.value.split, caught.value.where.direction) == ("train", "loss")
+        assert "Try: a smaller learning rate" in str(caught.value)
+        epochs.add(caught.value.epoch)
+    assert len(epochs) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("many", [False, True])
+def test_an_optimizer_that_overflows_stops_the_training(many):
+    """Its second moment is infinite and the params are finite: Adam would stand still for ever."""
+    big = bh.deterministic(
+        lambda key, x: (), lambda p, x: (x, ()), lambda p, r, dy: ((), dy * 1e200), "big"
+    )
+    training = variant(net=bh.serial(bh.linear(4), big, bh.linear(3)), optimizer=optax.adam(0.1))
+    with pytest.raises(NonFiniteError, match=r"stopped at step 0 .*; the optimizer's update"):
+        fitted(training=training, key=keys() if many else key(), epochs=1)
+
+
+@pytest.mark.slow
 def test_what_an_optimizer_starts_from_may_be_infinite():
-    optimizer = optax.chain(ADAM, optax.contrib.reduce_on_plateau())
-    start = bh.init_state(jax.random.key(0), NET, ADAM, X)
-    start = start._replace(opt_state=optimizer.init(start.params))
-
-    def step(state, x, y):
-        after, value = STEP(state._replace(opt_state=state.opt_state[0]), x, y)
-        return after._replace(opt_state=(after.opt_state, state.opt_state[1])), value
-
-    state, _ = bh.fit(start, step, (X, Y), net=NET, loss=LOSS, epochs=1, batch_size=7)
-    assert np.isinf(state.opt_state[1].best_value)
+    lowest = optax.GradientTransformation(
+        lambda params: {"lowest": jnp.inf * jnp.ones(2), "key": jax.random.key(3)},
+        lambda updates, state, params=None: (updates, state),
+    )
+    training = variant(net=bh.linear(3), optimizer=optax.chain(optax.sgd(0.1), lowest))
+    state, _ = fitted(training=training, key=key(), epochs=1)
+    assert np.isinf(state.opt_state[1]["lowest"]).all()
 
 
-def test_an_optimizer_that_overflows_is_not_passed_over():
-    def step(
-        state, x, y
-    ):  # finite parameters, and an infinite second moment: Adam would stand still for ever
-        after, value = STEP(state, x, y)
-        adam, *rest = after.opt_state
-        moments = jax.tree.map(lambda a: a + np.inf, adam.nu)
-        return after._replace(opt_state=(adam._replace(nu=moments), *rest)), value
+def test_whether_numbers_are_still_finite():
+    def state(first, second=(0.0, 0.0), many=True):
+        trees = (jnp.array(first), (jnp.array(second), jnp.arange(2)))
+        return bh.TrainState(*trees, step=0, key=None)
 
-    with pytest.raises(NonFiniteError, match=r"step 0 .*optimizer"):
-        fitted(step=step)
-
-
-def test_warnings_name_the_caller(tmp_path):
-    fitted(Checkpoints(tmp_path))
-    (tmp_path / "99.orbax-checkpoint-tmp-1").mkdir()
-    with warnings.catch_warnings(record=True) as said:
-        warnings.simplefilter("always")
-        fitted(Checkpoints(tmp_path))
-    assert "half-written" in str(said[0].message)
+    some = state([1.0, jnp.inf])
+    assert list(loop.still_finite(some, some, True)) == [True, True]
+    assert loop.still_finite(some, some, False)
+    for after, wanted in [
+        (state([jnp.nan, 1.0]), [False, True]),
+        (state([1.0, 1.0], [0.0, -jnp.inf]), [True, False]),
+        (state([1.0, jnp.nan]), [True, True]),
+    ]:
+        assert list(loop.still_finite(some, after, True)) == wanted
+        assert loop.still_finite(some, after, False) == all(wanted)

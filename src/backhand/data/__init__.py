@@ -10,24 +10,7 @@ from backhand.data.points import blobs, circle, gauss, lesson, moons, spiral, sp
 from backhand.data.tensorflow_datasets import tfds
 
 __all__ = [
-    "Dataset",
-    "Split",
-    "blobs",
-    "circle",
-    "diabetes",
-    "digits",
-    "gauss",
-    "gaussians",
-    "lesson",
-    "line",
-    "moons",
-    "pictures",
-    "plane",
-    "read_points",
-    "sine",
-    "spiral",
-    "spirals",
-    "step",
-    "tfds",
-    "xor",
-]
+    "Dataset", "Split", "blobs", "circle", "diabetes", "digits", "gauss", "gaussians", "lesson",
+    "line", "moons", "pictures", "plane", "read_points", "sine", "spiral", "spirals", "step",
+    "tfds", "xor",
+]  # fmt: skip

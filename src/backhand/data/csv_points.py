@@ -15,33 +15,20 @@ COLUMNS = ("x1", "x2", "label")
 
 
 def read_points(path: str | Path, seed: int = 0) -> Dataset:
-    """The labelled points of a CSV file, split by `seed` into 80 % to train and 20 % to validate, stratified.
+    """The labelled points of a CSV file, 80 % to train and 20 % to validate, stratified by `seed`.
 
-    A line a point, its values separated by commas, in UTF-8. With a first line of names, the columns called
-    x1, x2 and label are read; or, where none has such a name, all three there are, in that order. Without
-    names there are three columns. A label is any word or number; classes are in the order of the numbers,
-    or else of the alphabet. Blank lines are passed over.
+    A line a point, its values separated by commas, in UTF-8. With a first line of names, the
+    columns called x1, x2 and label are read or, if none has such a name, all three there are, in
+    that order. Without names there are three columns. A label is any word or number; classes are in
+    the order of the numbers, or else of the alphabet. Blank lines are passed over.
 
-    x (points, 2) is float64, as what tells points apart may be small beside their size; y (points,) int32;
-    `feature_names` are the columns' names. Raises OSError where the file can't be read, and ValueError,
-    with the line's number and what was found in it, where it is not text, a column is missing, a line has
-    too few or too many values, a coordinate is not a finite number, a label is empty, there is one class
-    only, or a class has fewer than 5 points.
+    x (points, 2) is float64, as what tells points apart may be small beside their size; y (points,)
+    int32; `feature_names` are the columns' names. Raises OSError if the file can't be read, and
+    ValueError, with the line's number and what was found in it, if it is not text, a column is
+    missing, a line has too few or too many values, a coordinate is not a finite number, a label is
+    empty, there is only one class, or a class has fewer than 5 points.
     """
-    content = Path(path).read_bytes()
-    try:
-        text = content.decode().removeprefix("\N{ZERO WIDTH NO-BREAK SPACE}")  # which Excel puts first
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        raise ValueError(f"{path}, line {line}: should be text in UTF-8, which it is not") from error
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    try:
-        lines = [(reader.line_num, [cell.strip() for cell in row]) for row in reader if any(row)]
-    except csv.Error as error:
-        raise ValueError(f"{path}, line {reader.line_num}: not CSV: {error}") from error
-    if not lines:
-        raise ValueError(f"{path} is empty")
-
+    lines = _lines(path)
     first = lines[0][1]
     named = not any(_is_number(cell) for cell in first[:2])
     columns, names = _columns(path, first) if named else ((0, 1, 2), COLUMNS)
@@ -50,13 +37,16 @@ def read_points(path: str | Path, seed: int = 0) -> Dataset:
     for number, row in lines[named:]:
         where = f"{path}, line {number}"
         if len(row) != width:
-            raise ValueError(f"{where} should have {width} values, got {len(row)}: {','.join(row)!r}")
+            raise ValueError(
+                f"{where} should have {width} values, got {len(row)}: {','.join(row)!r}"
+            )
         *coordinates, word = (row[column] for column in columns)
         for name, cell in zip(names, coordinates, strict=False):
-            if not _is_number(cell) or not abs(float(cell)) <= 1e30:  # whose square still is a number
-                raise ValueError(
-                    f"{where}: {name} should be a finite number, and at most 1e30 in size, got {cell!r}"
-                )
+            if (
+                not _is_number(cell) or not abs(float(cell)) <= 1e30
+            ):  # whose square is still a number
+                wanted = "a finite number, and at most 1e30 in size"
+                raise ValueError(f"{where}: {name} should be {wanted}, got {cell!r}")
         if not word:
             raise ValueError(f"{where}: {names[2]} is empty")
         points.append([float(cell) for cell in coordinates])
@@ -69,12 +59,32 @@ def read_points(path: str | Path, seed: int = 0) -> Dataset:
     rarest = min(counts, key=counts.__getitem__)
     if counts[rarest] < LEAST:
         raise ValueError(
-            f"{path} should have at least {LEAST} points of each class, to train and to validate, but has "
-            f"{counts[rarest]} of {rarest!r}"
+            f"{path} should have at least {LEAST} points of each class, to train and to validate, "
+            f"but has {counts[rarest]} of {rarest!r}"
         )
     in_order = sorted(counts, key=float if all(map(_is_number, counts)) else str)
     y = np.array([in_order.index(word) for word in words])
     return split(Path(path).stem, np.array(points), y, in_order, seed, names[:2])
+
+
+def _lines(path: str | Path) -> list[tuple[int, list[str]]]:
+    """The lines with something on them: their numbers, and their cells."""
+    content = Path(path).read_bytes()
+    try:
+        text = content.decode().removeprefix("\N{ZERO WIDTH NO-BREAK SPACE}")  # Excel puts it first
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise ValueError(
+            f"{path}, line {line}: should be text in UTF-8, which it is not"
+        ) from error
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    try:
+        lines = [(reader.line_num, [cell.strip() for cell in row]) for row in reader if any(row)]
+    except csv.Error as error:
+        raise ValueError(f"{path}, line {reader.line_num}: not CSV: {error}") from error
+    if not lines:
+        raise ValueError(f"{path} is empty")
+    return lines
 
 
 def _columns(path: str | Path, header: list[str]) -> tuple[tuple[int, ...], tuple[str, ...]]:
@@ -84,8 +94,8 @@ def _columns(path: str | Path, header: list[str]) -> tuple[tuple[int, ...], tupl
     missing = [name for name in COLUMNS if name not in header]
     if missing:
         raise ValueError(
-            f"{path}, line 1: should name, between commas, the columns x1, x2 and label, or any three in this "
-            f"order; missing {', '.join(missing)} in {','.join(header)!r}"
+            f"{path}, line 1: should name, between commas, the columns x1, x2 and label, or any "
+            f"three in this order; missing {', '.join(missing)} in {','.join(header)!r}"
         )
     return tuple(map(header.index, COLUMNS)), COLUMNS
 

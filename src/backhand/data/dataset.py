@@ -1,41 +1,39 @@
 """What a dataset is: named splits of arrays, and a digest that says exactly which arrays."""
 
-import numbers
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from backhand.storage.digests import sha256
 
+ALIGNMENT = 64  # bytes, of the first number of an array that JAX uses on a CPU without a copy
+
 
 class Split(NamedTuple):
     """Examples and their targets: x (examples, …), y (examples, …)."""
 
-    x: Any
-    y: Any
+    x: np.ndarray
+    y: np.ndarray
 
 
-def check_seed(caller: str, seed: Any) -> None:
-    """Raise unless seed is an integer of at least 0."""
-    if not isinstance(seed, numbers.Integral) or isinstance(seed, bool):
-        raise TypeError(f"{caller}: seed should be an integer, got {seed!r}")
-    if seed < 0:
-        raise ValueError(f"{caller}: seed should be at least 0, got {seed}")
-
-
-@dataclass(frozen=True, eq=False)  # two datasets are the same where their sha256 is
+@dataclass(frozen=True, eq=False)  # two datasets are the same if their sha256 is
 class Dataset:
     """Named splits of one set of data, in read-only numpy arrays: `data["train"].x`.
+
+    The arrays are copies, aligned so that `jax.device_put` shares their memory on a CPU.
 
     Attributes:
       name: what it is called.
       splits: by name, in order, such as train, validation, test.
-      class_names: what the labels 0, 1, … mean; empty where the targets are not labels.
-      image_shape: (height, width), where a row of x is a picture.
-      feature_names: what the columns of x are called; empty where they have no names.
+      class_names: what the labels 0, 1, … mean; empty if the targets are not labels.
+      image_shape: (height, width), if a row of x is a picture.
+      feature_names: what the columns of x are called; empty if they have no names.
+
+    Raises ValueError if a split is empty, its x and y differ in length, or its labels are not
+    integers below the number of class names.
     """
 
     name: str
@@ -45,24 +43,19 @@ class Dataset:
     feature_names: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        splits = {}
-        for name, (x, y) in self.splits.items():
-            x, y = np.array(x), np.array(y)  # copies: what the caller does with theirs is no matter here
+        splits = {name: Split(_aligned(x), _aligned(y)) for name, (x, y) in self.splits.items()}
+        for name, (x, y) in splits.items():
+            said, classes = f"{self.name}: {name}", len(self.class_names)
             if len(x) != len(y):
-                raise ValueError(
-                    f"{self.name}: {name} x and y should have as many examples, got {x.shape} and {y.shape}"
-                )
+                got = f"got {x.shape} and {y.shape}"
+                raise ValueError(f"{said} x and y should have as many examples, {got}")
             if len(x) == 0:
-                raise ValueError(f"{self.name}: {name} is empty")
-            if self.class_names and not (
-                y.dtype.kind in "iu" and y.min() >= 0 and y.max() < len(self.class_names)
-            ):
+                raise ValueError(f"{said} is empty")
+            if classes and not (y.dtype.kind in "iu" and y.min() >= 0 and y.max() < classes):
                 raise ValueError(
-                    f"{self.name}: {name} y should hold integer labels below {len(self.class_names)}, the number of "
-                    f"class names, got {y.dtype} from {y.min()} to {y.max()}"
+                    f"{said} y should hold integer labels below {classes}, the number of class "
+                    f"names, got {y.dtype} from {y.min()} to {y.max()}"
                 )
-            x.flags.writeable = y.flags.writeable = False
-            splits[name] = Split(x, y)
         object.__setattr__(self, "splits", MappingProxyType(splits))
 
     def __getitem__(self, split: str) -> Split:
@@ -75,5 +68,20 @@ class Dataset:
     def sha256(self) -> str:
         """The SHA-256 of all arrays with their names, dtypes and shapes, in hexadecimal."""
         return sha256(
-            {f"{name}.{part}": a for name, s in self.splits.items() for part, a in s._asdict().items()}
+            {
+                f"{name}.{part}": a
+                for name, s in self.splits.items()
+                for part, a in s._asdict().items()
+            }
         )
+
+
+def _aligned(a: np.ndarray) -> np.ndarray:
+    """A read-only copy of an array that begins at a multiple of ALIGNMENT bytes."""
+    a = np.asarray(a)
+    buffer = np.empty(a.nbytes + ALIGNMENT, np.uint8)
+    start = -buffer.ctypes.data % ALIGNMENT
+    copy = buffer[start : start + a.nbytes].view(a.dtype).reshape(a.shape)
+    copy[...] = a
+    copy.flags.writeable = False
+    return copy

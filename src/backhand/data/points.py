@@ -5,24 +5,25 @@
     moons                       two half-circles, interlocked
     blobs spirals               the same ideas for any number of classes
 
-Each takes `size`, the number of points in all classes together, as many a class (one more in the first ones,
-where that doesn't divide), `noise`, and `seed`, an integer ≥ 0, which draws points, noise and split. Points
-are drawn from the set's geometry, given in its docstring, where U(a, b) is uniform and t is U(0, 1); then
-normal noise of standard deviation `noise`, in units of the plane, is added to each coordinate. They come as
-`Dataset`s of 80 % to train and 20 % to validate, stratified: x (points, 2) float32, y (points,) int32.
+Each takes `size`, the number of points in all classes together, which get as many each (the first
+ones one more, if that doesn't divide); `noise`; and `seed`, an integer ≥ 0, which draws points,
+noise and split. Points are drawn from the set's geometry, given in its docstring, where U(a, b) is
+uniform and t is U(0, 1); then normal noise of standard deviation `noise`, in units of the plane, is
+added to each coordinate. They come as `Dataset`s of 80 % to train and 20 % to validate, stratified:
+x (points, 2) float32, y (points,) int32.
 
-All raise TypeError or ValueError, naming the argument, where size, noise, seed or classes make no sense, and
-ImportError, with what to install, where scikit-learn is missing.
+All raise TypeError or ValueError, naming the argument, if size, noise, seed or classes make no
+sense, and ImportError, with what to install, if scikit-learn is missing.
 """
 
 import math
-import numbers
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-from backhand.data.dataset import Dataset, Split, check_seed
+from backhand import checks
+from backhand.data.dataset import Dataset, Split
 
 LEAST = 5  # points a class, so that one of them is there to validate
 
@@ -30,9 +31,10 @@ LEAST = 5  # points a class, so that one of them is there to validate
 def lesson(size: int = 100, noise: float = 0.2, seed: int = 0) -> Dataset:
     """Two informative features, and labels of which a share, `noise`, from 0 to 0.5, is flipped.
 
-    scikit-learn's make_classification: two normal clouds a class, centred on corners of a square, each
-    stretched and turned at random. The share is exact, while make_classification's own flip_y draws labels
-    anew, by which half of them stay as they were. No classifier is right more often than 1 − noise on average.
+    scikit-learn's make_classification: two normal clouds a class, centred on corners of a square,
+    each stretched and turned at random. The share is exact, while make_classification's own flip_y
+    draws labels again, and half of them stay as they were. No classifier is right more often than
+    1 − noise on average.
     """
     _check("lesson", size, noise, seed, most_noise=0.5)
     x, y = _sklearn().datasets.make_classification(
@@ -49,7 +51,7 @@ def gauss(size: int = 500, noise: float = 0.5, seed: int = 0) -> Dataset:
 
 
 def circle(size: int = 500, noise: float = 0.06, seed: int = 0) -> Dataset:
-    """A disc in a ring: r (cos 2πt, sin 2πt), r from U(0, 0.5) in class 0 and from U(0.7, 1) in class 1."""
+    """A disc in a ring: r (cos 2πt, sin 2πt), r from U(0, 0.5) or, in class 1, U(0.7, 1)."""
 
     def draw(rng: np.random.Generator, y: np.ndarray) -> np.ndarray:
         r = np.where(y == 0, rng.uniform(0, 0.5, len(y)), rng.uniform(0.7, 1, len(y)))
@@ -59,7 +61,7 @@ def circle(size: int = 500, noise: float = 0.06, seed: int = 0) -> Dataset:
 
 
 def xor(size: int = 500, noise: float = 0.05, seed: int = 0) -> Dataset:
-    """Exclusive or: (±u, ±v), both of U(0.1, 1); class 0 where the signs are the same, 1 where they differ."""
+    """Exclusive or: (±u, ±v), both of U(0.1, 1); class 0 if the signs are the same, else 1."""
 
     def draw(rng: np.random.Generator, y: np.ndarray) -> np.ndarray:
         sign = rng.choice([-1, 1], len(y))
@@ -70,10 +72,10 @@ def xor(size: int = 500, noise: float = 0.05, seed: int = 0) -> Dataset:
 
 
 def moons(size: int = 500, noise: float = 0.15, seed: int = 0) -> Dataset:
-    """Two interlocked half-circles: (cos πt − ½, sin πt − ¼), and the same turned by 180° about the origin."""
+    """Two interlocked half-circles: (cos πt − ½, sin πt − ¼), and that turned by 180° about 0."""
 
     def draw(rng: np.random.Generator, y: np.ndarray) -> np.ndarray:
-        moon = _polar(1, rng.uniform(0, 0.5, len(y))) - (0.5, 0.25)
+        moon = _polar(np.array(1), rng.uniform(0, 0.5, len(y))) - (0.5, 0.25)
         return np.where(y[:, None] == 0, moon, -moon)
 
     return _noisy("moons", size, noise, seed, draw)
@@ -85,7 +87,7 @@ def spiral(size: int = 500, noise: float = 0.04, seed: int = 0) -> Dataset:
 
 
 def spirals(size: int = 500, noise: float = 0.04, seed: int = 0, classes: int = 3) -> Dataset:
-    """An arm a class k = 0 … K−1: r (cos 2πa, sin 2πa) with r = 0.1 + 0.9 t and turns a = 3.5 t/K + k/K.
+    """An arm a class k = 0 … K−1: r (cos 2πa, sin 2πa), r = 0.1 + 0.9 t, turns a = 3.5 t/K + k/K.
 
     The more arms there are the less each turns, so that they stay as far apart.
     """
@@ -93,16 +95,9 @@ def spirals(size: int = 500, noise: float = 0.04, seed: int = 0, classes: int = 
 
 
 def blobs(size: int = 500, noise: float = 0.2, seed: int = 0, classes: int = 5) -> Dataset:
-    """A normal cloud a class, centred on the corners of a regular polygon with sides of length 1."""
-
-    return _noisy(
-        "blobs",
-        size,
-        noise,
-        seed,
-        lambda rng, y: _polar(0.5 / math.sin(math.pi / classes), y / classes),
-        classes,
-    )
+    """A normal cloud a class, centred on the corners of a regular polygon with sides of 1."""
+    radius = np.array(0.5 / math.sin(math.pi / classes))
+    return _noisy("blobs", size, noise, seed, lambda _, y: _polar(radius, y / classes), classes)
 
 
 def split(
@@ -113,7 +108,7 @@ def split(
     seed: int,
     feature_names: Sequence[str] = ("x1", "x2"),
 ) -> Dataset:
-    """Points and labels as a Dataset: 80 % of each class, drawn by `seed`, to train, the others to validate."""
+    """Points and labels as a Dataset: 80 % of each class, drawn by `seed`, train; 20 % validate."""
     y = y.astype(np.int32)
     train_x, val_x, train_y, val_y = _sklearn().model_selection.train_test_split(
         x, y, test_size=0.2, stratify=y, random_state=seed
@@ -138,7 +133,7 @@ def _noisy(
     draw: Callable[[np.random.Generator, np.ndarray], np.ndarray],
     classes: int = 2,
 ) -> Dataset:
-    """What all sets but the lesson's share: `draw(rng, y)` gives a point for each label, and noise is added."""
+    """What all sets but the lesson's share: `draw(rng, y)` gives a point a label."""
     _check(name, size, noise, seed, classes=classes)
     rng = np.random.default_rng(seed)
     y = np.arange(size) % classes
@@ -146,7 +141,7 @@ def _noisy(
     return split(name, x.astype(np.float32), y, _names(classes), seed)
 
 
-def _polar(r: Any, turns: Any) -> np.ndarray:
+def _polar(r: np.ndarray, turns: np.ndarray) -> np.ndarray:
     return np.stack([r * np.cos(2 * np.pi * turns), r * np.sin(2 * np.pi * turns)], axis=1)
 
 
@@ -154,22 +149,15 @@ def _names(classes: int) -> list[str]:
     return [f"class {k}" for k in range(classes)]
 
 
-def _check(name: str, size: Any, noise: Any, seed: Any, most_noise: float = 100.0, classes: Any = 2) -> None:
-    check_seed(name, seed)
-    for argument, value in {"size": size, "classes": classes}.items():
-        if not isinstance(value, numbers.Integral) or isinstance(value, bool):
-            raise TypeError(f"{name}: {argument} should be an integer, got {value!r}")
-    if classes < 2:
-        raise ValueError(f"{name}: classes should be at least 2, got {classes}")
-    if size < LEAST * classes:
-        raise ValueError(
-            f"{name}: size should be at least {LEAST * classes}, {LEAST} points for each of {classes} classes, "
-            f"got {size}"
-        )
-    if not isinstance(noise, numbers.Real) or isinstance(noise, bool):
-        raise TypeError(f"{name}: noise should be a number, got {noise!r}")
-    if not 0 <= float(noise) <= most_noise:  # NaN, too, is not
-        raise ValueError(f"{name}: noise should be from 0 to {most_noise:g}, got {noise}")
+def _check(
+    name: str, size: int, noise: float, seed: int, most_noise: float = 100.0, classes: int = 2
+) -> None:
+    checks.positive_integer(name, "seed", seed, least=0)
+    checks.positive_integer(name, "classes", classes, least=2)
+    if checks.positive_integer(name, "size", size) < LEAST * classes:
+        least = f"{LEAST * classes}, {LEAST} points for each of {classes} classes"
+        raise ValueError(f"{name}: size should be at least {least}, got {size}")
+    checks.within(name, "noise", noise, 0, most_noise)
 
 
 def _sklearn() -> Any:
@@ -177,5 +165,6 @@ def _sklearn() -> Any:
         import sklearn.datasets
         import sklearn.model_selection
     except ImportError as error:
-        raise ImportError("the planar data sets need scikit-learn: pip install 'backhand[data]'") from error
+        says = "the planar data sets need scikit-learn: pip install 'backhand[data]'"
+        raise ImportError(says) from error
     return sklearn

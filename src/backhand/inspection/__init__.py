@@ -1,10 +1,12 @@
-"""Back-propagation made visible: every value of a net's graph going forward, every gradient coming back.
+"""Back-propagation made visible: every value of a net's graph, every gradient coming back.
 
-`trace` runs the net and gets all gradients twice, by hand and by autodiff; `rules` has the formulas and
-their words; `nodes` is what `explain` makes of the two.
+`trace` runs the net and gets all gradients twice, by hand and by autodiff; `formulas` has each
+layer's formulas and their words; `nodes` is what `explain` makes of the two. `summary` is a table
+of a net's layers.
 """
 
 from backhand.inspection.explain import explain
 from backhand.inspection.nodes import Explanation, Gradient, Kept, Node, Share
+from backhand.inspection.summary import summary
 
-__all__ = ["Explanation", "Gradient", "Kept", "Node", "Share", "explain"]
+__all__ = ["Explanation", "Gradient", "Kept", "Node", "Share", "explain", "summary"]

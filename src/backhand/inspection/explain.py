@@ -1,72 +1,84 @@
 """From a trace to nodes: names, formulas, and what each place sends back."""
 
 from collections import Counter
-from typing import Any, NamedTuple
+from typing import NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from backhand import checks
-from backhand.inspection import rules
+from backhand.inspection import formulas
 from backhand.inspection.nodes import Explanation, Gradient, Kept, Node, Share, norm
 from backhand.inspection.trace import Pair, Pass, Residual, Step, Trace, trace
-from backhand.layer import Layer, Params
+from backhand.layer import HostOrDevice, Key, Layer, Params
 from backhand.losses import Loss
+
+SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
+
+
+class NetAndLoss(Protocol):
+    """What `explain` needs of a `Training`."""
+
+    @property
+    def net(self) -> Layer:
+        """The net."""
+
+    @property
+    def loss(self) -> Loss:
+        """The loss of its predictions."""
 
 
 def explain(
-    net: Layer, loss: Loss, params: Params, x: Any, y: Any, key: jax.Array | None = None
+    training: NetAndLoss, params: Params, x: HostOrDevice, y: HostOrDevice, key: Key | None = None
 ) -> Explanation:
-    """The computational graph of the net's loss on one batch, each gradient by hand beside autodiff's.
+    """The computational graph of a net's loss on one batch, each gradient by hand and by autodiff.
 
     Args:
-      net, loss: what is to be trained.
-      params: the net's parameters, from `net.init`.
+      training: what is trained; its net and its loss are explained.
+      params: the net's parameters.
       x: the batch (examples, …), floating.
       y: its targets, as the loss wants them.
-      key: for layers that draw at random in training; `jax.random.key(0)` where none is given.
+      key: for layers that draw at random in training; `jax.random.key(0)` if none is given.
 
     Returns:
-      An `Explanation`. Its nodes are x, each layer's parameters and its output, and the loss, L. serial,
-      parallel and residual are looked into: the values inside them are nodes, too, and so are the sums they
-      end in. Any other combinator counts as one layer. A value's gradient is what was handed to the
-      backward of the layer that made it; where the value was copied to several places, that is the sum
-      of what they sent back. In float64, right gradients agree with autodiff's to 1e-12. (A forward that is
-      itself a `jax.custom_vjp` is compared with its own rule. At a kink the two may take different sides:
-      where a prediction is exactly its target, absolute_error's derivative is 0 by hand, and 1/N by JAX.)
+      An `Explanation`. Its nodes are x, each layer's parameters and its output, and the loss, L.
+      serial, parallel and residual are looked into: the values inside them are nodes, too, and so
+      are the sums they end in. Any other combinator counts as one layer. A value's gradient is what
+      was handed to the backward of the layer that made it; if the value was copied to several
+      places, that is the sum of what they sent back. In float64, right gradients agree with
+      autodiff's to 1e-12. (A forward that is itself a `jax.custom_vjp` is compared with its own
+      rule. At a kink the two may take different sides: where a prediction is exactly its target,
+      absolute_error's derivative is 0 by hand, and 1/N by JAX.)
 
-    Raises TypeError or ValueError where net is not a Layer, loss not a Loss, x or y not what they take, params
-    not the net's, key not a typed key, a layer's output not an array, or a backward's dparams not of the
-    structure of its params; and TypeError inside jax.jit, jax.grad or jax.vmap, where there are no values to show.
+    Raises TypeError or ValueError if training has no net and loss, x or y is not what they take,
+    params are not the net's, key is not a typed key, a layer's output is not an array, or a
+    backward's dparams do not have the structure of its params; and TypeError inside jax.jit,
+    jax.grad or jax.vmap, where there are no values to show.
     """
-    _check(net, loss, params, x, y, key)
+    _check(training, params, x, y, key)
     key = jax.random.key(0) if key is None else key
-    params, x, y = jax.tree.map(jnp.asarray, (params, x, y))
-    traced = trace(net, loss, params, x, y, key)
+    params, x, y = jax.tree.map(jnp.asarray, params), jnp.asarray(x), jnp.asarray(y)
+    traced = trace(training.net, training.loss, params, x, y, key)
     places = _places(traced)
     values = ["x", *(place.names["y"] for place in places)]
     shares: list[list[Share]] = [[] for _ in values]
 
-    # From the loss backwards, as the gradients go: at each value, all that is sent back to it has come.
-    rule, names = rules.loss_rule(loss), {"x": values[traced.last], "y": "y"}
+    # From the loss backwards, as the gradients go: a value is met when all its shares are in.
+    rule, names = formulas.loss_rule(training.loss), {"x": values[traced.last], "y": "y"}
     shares[traced.last].append(_share("L", rule.back["x"], names, traced.dprediction, 1.0))
     one = np.ones_like(traced.value)
-    nodes = [
-        Node(
-            name="L",
-            kind="loss",
-            layer="the loss",
-            path=(),
-            inputs=(names["x"],),
-            formula=rules.fill(f"L = {rule.forward.symbols}", names),
-            words=rules.fill(rule.forward.words, names),
-            value=np.asarray(traced.value),
-            kept=_kept(traced.residuals, rule, names),
-            shares=(),
-            gradient=Gradient(one, one, 1.0),
-        )
-    ]
+    end = Node(
+        "L",
+        "loss",
+        *_computed("L", rule, names),
+        np.asarray(traced.value),
+        Gradient(one, one, 1.0),
+        layer="the loss",
+        inputs=(names["x"],),
+        kept=_kept(traced.residuals, rule, names),
+    )
+    nodes = [end]
     for place in reversed(places):
         step, passed, rule, name = place.step, place.passed, place.rule, place.names["y"]
         inputs = tuple(values[i] for i in step.inputs)
@@ -74,56 +86,30 @@ def explain(
         sent = tuple(shares[values.index(name)])
         nodes.append(
             Node(
-                name=name,
-                kind="value",
-                layer=step.layer.name,
-                path=step.path,
+                name,
+                "value",
+                *_computed(name, rule, names),
+                np.asarray(passed.y),
+                _gradient(passed.dy, sent),
+                sent,
+                step.layer.name,
+                step.path,
                 inputs=(*inputs, *(names[leaf] for leaf in place.leaves)),
-                formula=rules.fill(f"{name} = {rule.forward.symbols}", names),
-                words=rules.fill(rule.forward.words, names),
-                value=np.asarray(passed.y),
                 kept=_kept(passed.residuals, rule, names),
-                shares=sent,
-                gradient=_gradient(passed.dy, sent),
             )
         )
         came = norm(passed.dy[1])
-        for leaf, value, by_hand, by_autodiff in place.parameters[::-1]:
-            share = _share(name, rule.back[leaf], names, (by_hand, by_autodiff), came)
-            nodes.append(
-                Node(
-                    name=names[leaf],
-                    kind="parameter",
-                    layer=step.layer.name,
-                    path=step.path,
-                    inputs=(),
-                    formula=names[leaf],
-                    words=f"a parameter of {step.layer.name}",
-                    value=value,
-                    kept=(),
-                    shares=(share,),
-                    gradient=share.gradient,
-                )
-            )
+        for leaf, value, *pair in place.parameters[::-1]:
+            share = _share(name, rule.back[leaf], names, (pair[0], pair[1]), came)
+            symbol, words = names[leaf], f"a parameter of {step.layer.name}"
+            made = share.gradient, (share,), step.layer.name, step.path
+            nodes.append(Node(symbol, "parameter", symbol, words, value, *made))
         for i in step.inputs:
-            pair = passed.dy if step.is_sum else passed.dx
-            shares[i].append(_share(name, rule.back["x"], names, pair, came))
-    sent = tuple(shares[0])
-    nodes.append(
-        Node(
-            name="x",
-            kind="input",
-            layer="",
-            path=(),
-            inputs=(),
-            formula="x",
-            words="the batch, a row an example",
-            value=np.asarray(x),
-            kept=(),
-            shares=sent,
-            gradient=_gradient(traced.dx, sent),
-        )
-    )
+            back = passed.dy if step.is_sum else passed.dx
+            shares[i].append(_share(name, rule.back["x"], names, back, came))
+    sent, words = tuple(shares[0]), "the batch, a row an example"
+    gradient = _gradient(traced.dx, sent)
+    nodes.append(Node("x", "input", "x", words, np.asarray(x), gradient, sent))
     return Explanation(tuple(reversed(nodes)))
 
 
@@ -132,13 +118,13 @@ class Place(NamedTuple):
 
     step: Step
     passed: Pass
-    rule: rules.Rule
+    rule: formulas.Rule
     leaves: tuple[str, ...]
     names: dict[str, str]
 
     @property
     def parameters(self) -> list[tuple[str, np.ndarray, np.ndarray, np.ndarray]]:
-        """The leaf's name in the rule, its value, and its gradient by hand and by autodiff, of every parameter."""
+        """Each parameter's name in the rule, value, and gradient by hand and by autodiff."""
         trees = (self.passed.params, *self.passed.dparams)
         arrays = ([np.asarray(leaf) for leaf in jax.tree.leaves(tree)] for tree in trees)
         return list(zip(self.leaves, *arrays, strict=True))
@@ -148,19 +134,19 @@ def _places(traced: Trace) -> list[Place]:
     """All steps, named in the order of computing: a letter that several share gets a number."""
     found, letters = [], []
     for step, passed in zip(traced.steps, traced.passes, strict=True):
-        wanted, got = (str(jax.tree.structure(tree)) for tree in (passed.params, passed.dparams[0]))
+        wanted, got = (str(jax.tree.structure(t)) for t in (passed.params, passed.dparams[0]))
         if wanted != got:
             raise ValueError(
-                f"explain: the backward of {step.layer.name} should return dparams of the structure of its params, "
-                f"{wanted}, got {got}"
+                f"explain: the backward of {step.layer.name} should return dparams of the "
+                f"structure of its params, {wanted}, got {got}"
             )
         paths, _ = jax.tree_util.tree_flatten_with_path(passed.params)
-        leaves = tuple(jax.tree_util.keystr(path, simple=True, separator=".") for path, _ in paths)
+        leaves = (jax.tree_util.keystr(path, simple=True, separator=".") for path, _ in paths)
         # A dot before it keeps a parameter apart from what a rule calls by that name.
-        leaves = tuple(f".{leaf}" if leaf in {"x", "y", "dy", "arg"} else leaf for leaf in leaves)
-        rule = rules.SUM if step.is_sum else rules.layer_rule(step.layer, leaves)
-        found.append((step, passed, rule, leaves))
-        letters += [*map(_letter, leaves), rule.letter]
+        own = tuple(f".{leaf}" if leaf in {"x", "y", "dy", "arg"} else leaf for leaf in leaves)
+        rule = formulas.SUM if step.is_sum else formulas.layer_rule(step.layer, own)
+        found.append((step, passed, rule, own))
+        letters += [*map(_letter, own), rule.letter]
 
     total, seen = Counter(letters), Counter[str]()
 
@@ -169,59 +155,71 @@ def _places(traced: Trace) -> list[Place]:
         return letter + (str(seen[letter]).translate(SUBSCRIPTS) if total[letter] > 1 else "")
 
     places = []
-    for step, passed, rule, leaves in found:
-        names = {leaf: name(_letter(leaf)) for leaf in leaves} | {"y": name(rule.letter)}
-        names |= {"dy": f"d{names['y']}", "arg": step.layer.name.partition("(")[2].removesuffix(")")}
-        places.append(Place(step, passed, rule, leaves, names))
+    for step, passed, rule, own in found:
+        names = {leaf: name(_letter(leaf)) for leaf in own} | {"y": name(rule.letter)}
+        argument = step.layer.name.partition("(")[2].removesuffix(")")
+        names |= {"dy": f"d{names['y']}", "arg": argument}
+        places.append(Place(step, passed, rule, own, names))
     return places
 
 
-SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
-
-
 def _letter(leaf: str) -> str:
-    """What a parameter is called: by the last word of its path in params, or θ where that is none, or taken."""
+    """What a parameter is called: the last word of its path in params.
+
+    θ if that is not a word, or taken.
+    """
     word = leaf.rpartition(".")[2]
     return word if word.isidentifier() and word not in {"x", "y", "L", "N", "Y"} else "θ"
 
 
-def _share(source: str, back: rules.Words, names: dict[str, str], pair: Pair, came: float) -> Share:
+def _computed(name: str, rule: formulas.Rule, names: dict[str, str]) -> tuple[str, str]:
+    """How a value is computed, in symbols and in words."""
+    formula = formulas.fill(f"{name} = {rule.forward.symbols}", names)
+    return formula, formulas.fill(rule.forward.words, names)
+
+
+def _share(
+    source: str, back: formulas.Words, names: dict[str, str], pair: Pair, came: float
+) -> Share:
     by_hand, by_autodiff = map(np.asarray, pair)
-    symbols, words = (rules.fill(said, names) for said in back)
+    symbols, words = (formulas.fill(template, names) for template in back)
     return Share(source, symbols, words, Gradient(by_hand, by_autodiff, came))
 
 
 def _gradient(pair: Pair, shares: tuple[Share, ...]) -> Gradient:
     by_hand, by_autodiff = map(np.asarray, pair)
-    return Gradient(by_hand, by_autodiff, max((share.gradient.came for share in shares), default=0.0))
+    came = max((share.gradient.came for share in shares), default=0.0)
+    return Gradient(by_hand, by_autodiff, came)
 
 
-def _kept(residuals: list[Residual], rule: rules.Rule, names: dict[str, str]) -> tuple[Kept, ...]:
-    said = rule.keeps if len(rule.keeps) == len(residuals) else [""] * len(residuals)
-    return tuple(
-        Kept(
-            names[origin] if origin else rules.fill(symbols, names),
-            origin is not None,
-            array.shape,
-            str(array.dtype),
-            array.nbytes,
-        )
-        for (origin, array), symbols in zip(residuals, said, strict=True)
-    )
+def _kept(
+    residuals: list[Residual], rule: formulas.Rule, names: dict[str, str]
+) -> tuple[Kept, ...]:
+    symbols = rule.keeps if len(rule.keeps) == len(residuals) else [""] * len(residuals)
+    kept = []
+    for (origin, a), template in zip(residuals, symbols, strict=True):
+        name = names[origin] if origin else formulas.fill(template, names)
+        kept.append(Kept(name, origin is not None, a.shape, str(a.dtype), a.nbytes))
+    return tuple(kept)
 
 
-def _check(net: Any, loss: Any, params: Any, x: Any, y: Any, key: Any) -> None:
-    checks.net("explain", net)
+def _check(
+    training: NetAndLoss, params: Params, x: HostOrDevice, y: HostOrDevice, key: Key | None
+) -> None:
+    if not hasattr(training, "net") or not hasattr(training, "loss"):
+        wanted = "a Training, with a net and a loss"
+        raise TypeError(f"explain: training should be {wanted}, got {training!r}")
+    checks.net("explain", "training.net", training.net)
+    checks.loss("explain", "training.loss", training.loss)
     if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves((params, x, y, key))):
         raise TypeError(
-            "explain: params, x, y and key should be arrays with values to show, got a tracer; call explain "
-            "outside jax.jit, jax.grad and jax.vmap"
+            "explain: params, x, y and key should be arrays with values to show, got a tracer; "
+            "call explain outside jax.jit, jax.grad and jax.vmap"
         )
-    checks.loss("explain", loss)
-    checks.examples("x", x, "explain")
-    checks.array("y", y, "explain")
+    checks.examples("explain", "x", x)
+    checks.floating("explain", "x", x)
     checks.batch("explain", x, y)
     if key is not None:
-        checks.key("explain", key)
-    checks.params("explain", net, params, "x", x)
-    checks.target("explain", "y", loss, net.apply(params, x), y)
+        checks.key("explain", "key", key)
+    checks.params("explain", "x", x, training.net, params)
+    checks.target("explain", "y", training.loss, training.net.apply(params, x), y)

@@ -3,16 +3,21 @@
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
 
 WIDTH = 100  # of the table, in columns
+NOTES = (
+    "dv is ∂L/∂v; shown is its norm, √Σ dv², by hand and by autodiff, and the largest difference "
+    "between their entries. ⊙ multiplies entry by entry, Σₙ sums over the N examples, Σₖ along a "
+    "row."
+)
 
 
 class Gradient(NamedTuple):
-    """The derivative of the loss by something, by the net's own backward passes and by JAX's autodiff."""
+    """The derivative of the loss by something, by the net's own backward passes and by autodiff."""
 
     by_hand: np.ndarray
     autodiff: np.ndarray
@@ -20,7 +25,10 @@ class Gradient(NamedTuple):
 
     @property
     def difference(self) -> float:
-        """The largest difference between entries of the two; inf where shapes differ, or only one is NaN."""
+        """The largest difference between entries of the two.
+
+        inf if shapes differ, or only one of two entries is NaN.
+        """
         if self.by_hand.shape != self.autodiff.shape:
             return float("inf")
         a, b = self.by_hand.astype(np.float64), self.autodiff.astype(np.float64)
@@ -39,7 +47,8 @@ class Gradient(NamedTuple):
 class Kept(NamedTuple):
     """An array kept for the backward pass.
 
-    `symbols` say what it is, "" where nothing does; `shared` is whether it is a node's value or y, kept anyway.
+    `symbols` say what it is, "" if nothing does; `shared` is whether it is a node's value or y,
+    kept anyway.
     """
 
     symbols: str
@@ -49,15 +58,13 @@ class Kept(NamedTuple):
     bytes: int
 
     def __str__(self) -> str:
-        return (
-            self.symbols
-            if self.shared
-            else f"{self.symbols or f'{self.dtype} {form(self.shape)}'} ({self.bytes:,} B)"
-        )
+        if self.shared:
+            return self.symbols
+        return f"{self.symbols or f'{self.dtype} {form(self.shape)}'} ({self.bytes:,} B)"
 
 
 class Share(NamedTuple):
-    """What one place that used a value sends back to it, made from the gradient of the node `source`."""
+    """What a place that used a value sends back to it, made from the gradient of node `source`."""
 
     source: str
     symbols: str
@@ -69,28 +76,28 @@ class Node(NamedTuple):
     """One node of the graph.
 
     Attributes:
-      name: what it is called, such as z₁. Its gradient, the derivative of the loss by it, is called dz₁.
+      name: what it is called, such as z₁. Its gradient, the derivative of the loss by it, is dz₁.
       kind: input, parameter, value or loss.
-      layer: what computed it, or has it as a parameter, by name; `path`, where in the net that is.
-      inputs: the names of the nodes it is computed from.
       formula: how it is computed, in symbols, such as h = tanh(z₁); and `words`.
       value: the array.
-      kept: what is kept for the backward pass where it is computed.
+      gradient: the sum of its shares.
       shares: what is sent back to it from each place that used it.
-      gradient: their sum.
+      layer: what computed it, or has it as a parameter, by name; `path`, where in the net that is.
+      inputs: the names of the nodes it is computed from.
+      kept: what is kept for the backward pass where it is computed.
     """
 
     name: str
     kind: Literal["input", "parameter", "value", "loss"]
-    layer: str
-    path: tuple[int, ...]
-    inputs: tuple[str, ...]
     formula: str
     words: str
     value: np.ndarray
-    kept: tuple[Kept, ...]
-    shares: tuple[Share, ...]
     gradient: Gradient
+    shares: tuple[Share, ...] = ()
+    layer: str = ""
+    path: tuple[int, ...] = ()
+    inputs: tuple[str, ...] = ()
+    kept: tuple[Kept, ...] = ()
 
     @property
     def chain(self) -> str:
@@ -102,20 +109,18 @@ class Node(NamedTuple):
         """The chain rule in words."""
         words = list(dict.fromkeys(share.words for share in self.shares))
         if len(self.shares) > 1:
-            sizes = ", ".join(
-                f"{share.symbols} of {norm(share.gradient.by_hand):.4g}" for share in self.shares
-            )
-            words.append(
-                f"{self.name} was copied to {len(self.shares)} places, so what comes back is summed: {sizes}"
-            )
+            sizes = ", ".join(f"{s.symbols} of {norm(s.gradient.by_hand):.4g}" for s in self.shares)
+            places = f"{self.name} was copied to {len(self.shares)} places"
+            words.append(f"{places}, so what comes back is summed: {sizes}")
         return "; ".join(words) or "the loss by itself: where the chain starts"
 
 
 @dataclass(frozen=True, eq=False)
 class Explanation:
-    """A net's computational graph for one batch: its nodes in the order of computing, the loss last.
+    """A net's computational graph for one batch: nodes in the order of computing, the loss last.
 
-    `explanation["h"]` is the node of that name; `str(explanation)` a table of all, forward and back again.
+    `explanation["h"]` is the node of that name; `str(explanation)` a table of all, forward and back
+    again.
     """
 
     nodes: tuple[Node, ...]
@@ -125,7 +130,8 @@ class Explanation:
         for node in self.nodes:
             if node.name == name:
                 return node
-        raise KeyError(f"the nodes are {', '.join(node.name for node in self.nodes)}; there is no {name!r}")
+        names = ", ".join(node.name for node in self.nodes)
+        raise KeyError(f"the nodes are {names}; there is no {name!r}")
 
     @property
     def difference(self) -> float:
@@ -139,58 +145,47 @@ class Explanation:
 
     @property
     def faults(self) -> tuple[str, ...]:
-        """Which backward passes are wrong: a right gradient came to them, and a wrong one went out."""
+        """Which backward passes are wrong: what came to them was right, and what went out wrong."""
         return tuple(
-            f"the backward of {source.layer}{_place(source)} is wrong: d{source.name} came to it right, and its "
-            f"share of d{node.name}, {share.symbols}, is not what autodiff says"
+            f"the backward of {source.layer}{_place(source)} is wrong: d{source.name} came to it "
+            f"right, and its share of d{node.name}, {share.symbols}, is not what autodiff says"
             for node in reversed(self.nodes)
             for share in node.shares
             if (source := self[share.source]).gradient.ok and not share.gradient.ok
         )
 
     def __str__(self) -> str:
+        forward = [("forward", "shape", "norm", "kept for the way back")]
+        for node in self.nodes:
+            formula = f"  {node.formula}{f', of {node.layer}' * (node.kind == 'parameter')}"
+            size = f"{norm(node.value):.6g}"
+            forward.append((formula, form(node.value.shape), size, _kept(node)))
         back = self.nodes[::-1]
-        marks = ["✓" if node.gradient.ok else "✗" for node in back]
-        forward = [("forward", "shape", "norm", "kept for the way back")] + [
-            (
-                f"  {node.formula}{f', of {node.layer}' * (node.kind == 'parameter')}",
-                form(node.value.shape),
-                f"{norm(node.value):.6g}",
-                _kept(node),
-            )
-            for node in self.nodes
-        ]
-        backward = [("backward", "by hand", "autodiff", "difference")] + [
-            (
-                f"  {node.chain}",
-                *(f"{norm(g):.6g}" for g in node.gradient[:2]),
-                f"{node.gradient.difference:.1e} {mark}",
-            )
-            for node, mark in zip(back, marks, strict=True)
-        ]
+        backward = [("backward", "by hand", "autodiff", "difference")]
+        for node in back:
+            by_hand, autodiff = (f"{norm(g):.6g}" for g in node.gradient[:2])
+            mark = "✓" if node.gradient.ok else "✗"
+            difference = f"{node.gradient.difference:.1e} {mark}"
+            backward.append((f"  {node.chain}", by_hand, autodiff, difference))
         head, *rows = _rows(backward, "<>>>")
         explained = [
             line
             for node, row in zip(back, rows, strict=True)
             for line in (row, _paragraph(node.chain_in_words, 6))
         ]
-        count, wrong = len(back), marks.count("✗")
+        wrong = sum(not node.gradient.ok for node in back)
         verdict = (
-            f"✗ {wrong} of {count} gradients are not autodiff's."
+            f"✗ {wrong} of {len(back)} gradients are not autodiff's."
             if wrong
-            else f"✓ All {count} gradients are autodiff's: no entry differs by more than {self.difference:.1e}."
-        )
-        notes = (
-            "dv is ∂L/∂v; shown is its norm, √Σ dv², by hand and by autodiff, and the largest difference between "
-            "their entries. ⊙ multiplies entry by entry, Σₙ sums over the N examples, Σₖ along a row."
+            else f"✓ All {len(back)} gradients are autodiff's: no entry differs by more than "
+            f"{self.difference:.1e}."
         )
         faults = [_paragraph(f"→ {fault}", 0) for fault in self.faults]
-        return "\n".join(
-            [*_rows(forward, "<<><"), "", head, *explained, "", _paragraph(notes, 0), verdict, *faults]
-        )
+        notes = ["", _paragraph(NOTES, 0), verdict, *faults]
+        return "\n".join([*_rows(forward, "<<><"), "", head, *explained, *notes])
 
 
-def norm(a: Any) -> float:
+def norm(a: np.ndarray) -> float:
     """The Euclidean norm of an array's entries."""
     return float(np.linalg.norm(np.asarray(a, np.float64).ravel()))
 
@@ -201,7 +196,8 @@ def form(shape: tuple[int, ...]) -> str:
 
 
 def _place(node: Node) -> str:
-    return f" (net{''.join(f'.parts[{i}]' for i in node.path)})" if node.kind != "loss" and node.path else ""
+    parts = "".join(f".parts[{i}]" for i in node.path)
+    return f" (net{parts})" if node.kind != "loss" and node.path else ""
 
 
 def _kept(node: Node) -> str:
@@ -211,18 +207,18 @@ def _kept(node: Node) -> str:
 
 
 def _paragraph(text: str, indent: int) -> str:
-    return textwrap.fill(text, WIDTH, initial_indent=" " * indent, subsequent_indent=" " * (indent or 2))
+    first, next_ = " " * indent, " " * (indent or 2)
+    return textwrap.fill(text, WIDTH, initial_indent=first, subsequent_indent=next_)
 
 
 def _rows(cells: Sequence[Sequence[str]], align: str) -> list[str]:
-    """Rows of a table, a first cell that has no room in WIDTH going on in lines below."""
+    """Rows of a table; a first cell that has no room in WIDTH continues in lines below."""
     widths = [max(len(row[i]) for row in cells) for i in range(len(align))]
     widths[0] = min(widths[0], WIDTH - sum(width + 2 for width in widths[1:]))
     rows = []
     for first, *rest in cells:
         start, *more = textwrap.wrap(first, widths[0], subsequent_indent=" " * 6)
-        line = "  ".join(
-            f"{cell:{a}{width}}" for cell, a, width in zip([start, *rest], align, widths, strict=True)
-        )
+        columns = zip([start, *rest], align, widths, strict=True)
+        line = "  ".join(f"{cell:{a}{width}}" for cell, a, width in columns)
         rows.append("\n".join([line.rstrip(), *more]))
     return rows

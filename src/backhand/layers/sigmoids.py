@@ -4,25 +4,24 @@ Both have derivatives that are polynomials in their own output, so y is all that
 backward pass, and x can be forgotten.
 """
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 
-from backhand.layer import Layer, parameterless
+from backhand.layer import Array, Layer, parameterless
 
 
 def _tanh() -> Layer:
     """The hyperbolic tangent, y = (eˣ − e⁻ˣ)/(eˣ + e⁻ˣ), elementwise; dy/dx = 1 − y². Keeps y.
 
-    Odd and steepest at 0 (slope 1), which suits inputs of mean zero (LeCun et al., "Efficient backprop", 1998).
+    Odd and steepest at 0 (slope 1), which suits inputs of mean zero (LeCun et al., "Efficient
+    backprop", 1998).
     """
 
-    def forward(x: Any) -> Any:
+    def forward(x: Array) -> tuple[Array, Array]:
         y = jnp.tanh(x)
         return y, y
 
-    def backward(y: Any, dy: Any) -> Any:
+    def backward(y: Array, dy: Array) -> Array:
         return dy * ((1 - y) * (1 + y))  # 1 − y², but near y = ±1 it keeps its digits
 
     return parameterless("tanh", forward, backward)
@@ -34,11 +33,11 @@ def _sigmoid() -> Layer:
     Its slope is nowhere above ¼, so each such layer shrinks the gradient at least fourfold.
     """
 
-    def forward(x: Any) -> Any:
+    def forward(x: Array) -> tuple[Array, Array]:
         y = jax.nn.sigmoid(x)
         return y, y
 
-    def backward(y: Any, dy: Any) -> Any:
+    def backward(y: Array, dy: Array) -> Array:
         return dy * y * (1 - y)
 
     return parameterless("sigmoid", forward, backward)

@@ -9,8 +9,8 @@ from pathlib import Path
 def write(path: str | os.PathLike[str], content: bytes) -> None:
     """Write a file under a temporary name and to the disk, then rename it to its own.
 
-    Raises OSError if that fails; what was there before then stays. Once it returns, the file
-    survives a power cut.
+    Raises OSError that names the file if that fails; what was there before then stays. Once it
+    returns, the file survives a power cut.
     """
     path = Path(path)
     temporary = path.with_name(path.name + PARTIAL)
@@ -20,9 +20,11 @@ def write(path: str | os.PathLike[str], content: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
-    except BaseException:
+    except BaseException as error:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.filename is None:  # as of a full disk
+            error.filename = str(path)
         raise
     sync_folder(path.parent)
 

@@ -43,7 +43,7 @@ class MismatchError(ValueError):
 
 
 class Checkpoints:
-    """The checkpoints of one training, in a folder: the newest ones, and the one with the best score.
+    """The checkpoints of one training, in a folder: the newest ones, and the one that scores best.
 
     `fit(…, checkpoints=Checkpoints("folder"))` writes them, and resumes from the newest if there is
     one. They are written while training continues, and take at most 2 % of its time.
@@ -78,7 +78,7 @@ class Checkpoints:
         self._scores: dict[int, float] = {}  # by step, of the checkpoints that have one
         self._writer: threading.Thread | None = None
         self._failure: BaseException | None = None  # of the writer
-        self._began, self._seconds = time.monotonic(), 0.1  # the last one: when, and how long it took
+        self._began, self._seconds = time.monotonic(), 0.1  # the last one: its start, its duration
 
     def newest(self) -> Checkpoint | None:
         """The newest whole checkpoint; None if there is none.
@@ -91,6 +91,8 @@ class Checkpoints:
         for path in reversed(self._paths()):
             try:
                 arrays, text = parameters.read(path)
+                if "facts" not in text:
+                    raise ValueError("it is not a checkpoint")
             except ValueError as error:
                 aside = path.rename(path.with_name(f"damaged-{path.stem}-{time.time_ns()}"))
                 warnings.warn(
@@ -151,13 +153,15 @@ class Checkpoints:
             raise failure
 
     def prune(self, keep: int) -> None:
-        """Remove all but the newest `keep` and the best."""
+        """Remove all but the newest `keep` and the best, and what was never written whole."""
         steps = [int(path.stem) for path in self._paths()]
         scored = [step for step in steps if step in self._scores]
         best = min(scored, key=lambda step: self._scores[step], default=None)
         for path, step in zip(self._paths(), steps, strict=True):
             if step not in (best, *steps[-keep:]):
                 path.unlink()
+        for path in self.folder.glob(f"*{SUFFIX}{atomic.PARTIAL}"):  # a process was killed
+            path.unlink()
 
     def _write(self, checkpoint: Checkpoint) -> None:
         try:
@@ -184,5 +188,6 @@ def check_checkpoints(caller: str, name: str, candidate: object) -> None:
     """Raise TypeError unless the candidate is Checkpoints, or None."""
     if candidate is not None and not isinstance(candidate, Checkpoints):
         raise TypeError(
-            f"{caller}: {name} should be Checkpoints, such as Checkpoints('folder'), got {candidate!r}"
+            f"{caller}: {name} should be Checkpoints, such as Checkpoints('folder'), got "
+            f"{candidate!r}"
         )

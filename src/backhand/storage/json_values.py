@@ -1,4 +1,4 @@
-"""What a run's JSON files hold: values in JSON's terms, and back."""
+"""Values that JSON can hold, and back."""
 
 import math
 from collections.abc import Mapping
@@ -10,22 +10,22 @@ import numpy as np
 JSON: TypeAlias = Any  # what JSON can hold
 
 
-def plain(value: Any) -> Any:
-    """The value in JSON's terms, which has null for NaN and infinity."""
+def plain(value: object) -> JSON:
+    """The value as JSON can hold it; NaN and infinity, which it lacks, become null."""
     if isinstance(value, Mapping):
         return {str(k): plain(v) for k, v in value.items()}
+    if isinstance(value, np.generic | np.ndarray) and value.ndim == 0:
+        return plain(value.item())
     if isinstance(value, list | tuple | np.ndarray):
         return [plain(v) for v in value]
-    if isinstance(value, np.generic):
-        return plain(value.item())
-    if isinstance(value, Path):
-        return value.name if value.is_absolute() else str(value)  # whose machine it was is nobody's business
+    if isinstance(value, Path):  # without the folders, which are nobody else's business
+        return value.name if value.is_absolute() else str(value)
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value
 
 
-def numbers(value: Any) -> Any:
+def numbers(value: JSON) -> JSON:
     """What `plain` wrote, with NaN for null."""
     if isinstance(value, dict):
         return {key: numbers(v) for key, v in value.items()}

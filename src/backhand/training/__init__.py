@@ -9,15 +9,6 @@ from backhand.training.step import TrainState, init_state, make_epoch, make_step
 from backhand.training.training import Training
 
 __all__ = [
-    "OPTIMIZERS",
-    "NonFiniteError",
-    "Optimizer",
-    "Progress",
-    "TrainState",
-    "Training",
-    "evaluate",
-    "fit",
-    "init_state",
-    "make_epoch",
-    "make_step",
-]
+    "OPTIMIZERS", "NonFiniteError", "Optimizer", "Progress", "TrainState", "Training", "evaluate",
+    "fit", "init_state", "make_epoch", "make_step",
+]  # fmt: skip

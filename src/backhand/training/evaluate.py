@@ -7,14 +7,18 @@ import jax
 import jax.numpy as jnp
 
 from backhand import checks
-from backhand.layer import Array, Layer, Params
+from backhand.layer import Array, HostOrDevice, Layer, Params
 from backhand.training.training import Metric, Training, check_training
 
 BLOCK = 1024  # examples whose predictions are made at once, to bound memory
 
 
 def evaluate(
-    training: Training, params: Params, x: Array, y: Array, metrics: Sequence[Metric] = ()
+    training: Training,
+    params: Params,
+    x: HostOrDevice,
+    y: HostOrDevice,
+    metrics: Sequence[Metric] = (),
 ) -> dict[str, float]:
     """The loss and the metrics, by name, of `net.apply` on x and y; every example counts once.
 
@@ -31,15 +35,16 @@ def evaluate(
     checks.target("evaluate", "y", training.loss, prediction, y)
     prediction, scores = _scorer(training, tuple(metrics))(params, x, y)
     checks.target("evaluate", "y", training.loss, prediction, y)
-    return {name: float(value) for name, value in scores.items()}
+    return {name: float(scores[name]) for name in ("loss", *(m.__name__ for m in metrics))}
 
 
 def scoring(
     training: Training, metrics: Sequence[Metric]
-) -> Callable[[Params, Array, Array], tuple[Array, dict[str, Array]]]:
+) -> Callable[[Params, HostOrDevice, HostOrDevice], tuple[Array, dict[str, Array]]]:
     """A pure function (params, x, y) -> (predictions, scores by name), of all examples."""
 
-    def score(params: Params, x: Array, y: Array) -> tuple[Array, dict[str, Array]]:
+    def score(params: Params, x: HostOrDevice, y: HostOrDevice) -> tuple[Array, dict[str, Array]]:
+        x, y = jnp.asarray(x), jnp.asarray(y)
         prediction = in_blocks(training.net, params, x)
         value, _ = training.loss.forward(prediction, y)
         scores = {metric.__name__: metric(prediction, y) for metric in metrics}
@@ -52,15 +57,15 @@ def in_blocks(net: Layer, params: Params, x: Array) -> Array:
     """`net.apply` on x, in blocks of equal size, so that one compiled program takes them all."""
     count = -(-len(x) // BLOCK)
     if count == 1:
-        return net.apply(params, x)
+        whole: Array = net.apply(params, x)
+        return whole
     size = -(-len(x) // count)
     overlap = count * size - len(x)  # the last block begins so many rows early
     starts = jnp.minimum(jnp.arange(count) * size, len(x) - size)
 
-    def block(start: Array) -> Array:
-        return net.apply(params, jax.lax.dynamic_slice_in_dim(x, start, size))
-
-    blocks = jax.lax.map(block, starts)
+    blocks = jax.lax.map(
+        lambda start: net.apply(params, jax.lax.dynamic_slice_in_dim(x, start, size)), starts
+    )
     most = blocks[:-1].reshape(-1, *blocks.shape[2:])
     return jnp.concatenate([most, blocks[-1, overlap:]])
 

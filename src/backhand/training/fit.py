@@ -9,12 +9,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from backhand import checks
-from backhand.layer import Array, Key, Params
+from backhand.layer import Array, HostOrDevice, Key, Params, Tree
 from backhand.storage.checkpoints import Checkpoints, check_checkpoints
 from backhand.storage.digests import sha256
 from backhand.storage.json_values import JSON
 from backhand.training.interrupts import Deferred
-from backhand.training.loop import Data, History, Loop, Observe, Plan
+from backhand.training.loop import PREFIXES, Data, History, Loop, Observe, Plan
 from backhand.training.progress import Progress
 from backhand.training.step import TrainState, check_state, init_state
 from backhand.training.training import Metric, Training, check_training
@@ -22,19 +22,19 @@ from backhand.training.training import Metric, Training, check_training
 
 def fit(
     training: Training,
-    train: tuple[Array, Array],
+    train: tuple[HostOrDevice, HostOrDevice],
     *,
     key: Key | None = None,
     state: TrainState | None = None,
     epochs: int,
     batch_size: int,
-    validation: tuple[Array, Array] | None = None,
+    validation: tuple[HostOrDevice, HostOrDevice] | None = None,
     metrics: Sequence[Metric] = (),
     score_train: bool = False,
     observe: Observe | None = None,
     patience: int | None = None,
     data_per_key: bool = False,
-    on_epoch: Callable[[TrainState, dict[str, Array]], None] | None = None,
+    on_epoch: Callable[[TrainState, dict[str, np.ndarray | int]], None] | None = None,
     checkpoints: Checkpoints | None = None,
     progress: Progress | None = None,
 ) -> tuple[TrainState, History]:
@@ -56,10 +56,10 @@ def fit(
       patience: stop once the validation loss has not improved for so many epochs, and return the
         state with the lowest. None trains to the end and returns the last state.
       data_per_key: x and y have an axis of n in front, a data set for each key; else all share one.
-      on_epoch: called after each epoch with the state and that epoch's record, with "epoch", from 1.
+      on_epoch: called after each epoch with the state and what that epoch recorded, and "epoch".
       checkpoints: where to write checkpoints; `fit` resumes from the newest if there is one, and
         what comes out is the same, bit for bit. Epochs done before call no `on_epoch`. Ctrl-C and
-        SIGTERM are then heard between two steps, after a checkpoint.
+        SIGTERM then wait for the end of a step and a checkpoint.
       progress: the progress line, if several trainings share one.
 
     Returns:
@@ -75,52 +75,37 @@ def fit(
     """
     check_training("fit", training)
     data = _splits(train, validation)
-    many = _check_start(key, state, data, data_per_key, patience)
-    checks.positive_integer("fit", "epochs", epochs)
-    if patience is not None:
-        checks.positive_integer("fit", "patience", patience)
-        if validation is None:
-            raise ValueError(
-                f"fit: patience, {patience}, watches the validation loss, and there is no "
-                f"validation set"
-            )
-    checks.metrics("fit", "metrics", metrics)
-    for name, function in {"observe": observe, "on_epoch": on_epoch}.items():
-        if function is not None:
-            checks.function("fit", name, function)
+    keys = _check_start(key, state, data, data_per_key, patience)
+    _check_settings(epochs, batch_size, data, data_per_key, patience, metrics, observe, on_epoch)
     check_checkpoints("fit", "checkpoints", checkpoints)
-    for name, (x, y) in data.items():
-        checks.batch(f"fit: {name}", *((x[0], y[0]) if data_per_key else (x, y)))
-    x = data["train"][0][0] if data_per_key else data["train"][0]
-    checks.batches("fit", len(x), batch_size)
-    progress = progress or Progress(epochs)
-    if state is None:
-        state = init_state(training, key, x)
-    progress.show(0, {})
     scored = tuple(["train"] * score_train + ["validation"] * (validation is not None))
+    many = keys.ndim > 0
     plan = Plan(training, batch_size, tuple(metrics), scored, observe, many, data_per_key)
-    device = {name: jax.device_put(split) for name, split in data.items()}
-    _check_data(plan, state, data, device)
-    loop = Loop(plan, state, device)
+    progress, signals = progress or Progress(epochs), Deferred()
     listening = on_epoch is not None or patience is not None
     with ExitStack() as stack:
         stack.callback(progress.clear)
-        signals = Deferred()
+        progress.show(0, {})
+        device = {name: jax.device_put(split) for name, split in data.items()}
+        if state is None:
+            x, _ = device["train"]
+            state = init_state(training, keys, x[0] if data_per_key else x)
+        _check_data(plan, state, data, device)
+        loop = Loop(plan, state, device)
         if checkpoints is not None:
-            identity = _identity(plan, state, data, patience)
+            identity = _identity(loop, state, data, patience)
             loop.restore(checkpoints, identity)
             if loop.done > epochs * loop.batches:
                 done = loop.done / loop.batches
                 checkpoints.refuse(f"{done:.3g} epochs, more than epochs, {epochs}")
             stack.enter_context(signals)
             stack.callback(checkpoints.close)
-        total = epochs * loop.batches
-        while loop.done < total:
+        while loop.epochs < epochs:
             if patience is not None and loop.epochs - loop.best_epoch >= patience:
                 break
             before = loop.epochs
-            loop.advance((before + 1) * loop.batches if listening else total)
-            recorded = loop.last() if loop.epochs else {}
+            loop.advance(before + 1 if listening else epochs)
+            recorded = loop.last()
             if loop.epochs > before:
                 if on_epoch is not None:
                     on_epoch(loop.position.state, {"epoch": loop.epochs, **recorded})
@@ -137,21 +122,25 @@ def fit(
 
 def _splits(train: object, validation: object) -> Data:
     """The splits by name; raise unless each is a pair of arrays."""
-    splits = {"train": train} if validation is None else {"train": train, "validation": validation}
-    for name, split in splits.items():
+    splits: dict[str, tuple[HostOrDevice, HostOrDevice]] = {}
+    for name, split in {"train": train, "validation": validation}.items():
+        if split is None and name == "validation":
+            continue
         if not isinstance(split, tuple | list) or len(split) != 2:
             raise TypeError(f"fit: {name} should be a pair (x, y), got {type(split).__name__}")
         for part, a in zip("xy", split, strict=True):
             checks.array("fit", f"{name} {part}", a)
         checks.not_empty("fit", f"{name} x", split[0])
         checks.kept("fit", f"{name} x", split[0])
+        checks.numeric("fit", f"{name} y", split[1])
+        splits[name] = (split[0], split[1])
     return splits
 
 
 def _check_start(
     key: Key | None, state: TrainState | None, data: Data, data_per_key: bool, patience: int | None
-) -> bool:
-    """Whether many nets are to train; raise unless key, state and data fit together."""
+) -> Key:
+    """The key or keys to train from; raise unless key, state and data fit together."""
     if (key is None) == (state is None):
         given = "neither" if key is None else "both"
         raise TypeError(f"fit: give a key, or a state to start from, got {given}")
@@ -159,6 +148,7 @@ def _check_start(
         check_state("fit", "state", state)
         key = state.key
     checks.keys("fit", "key", key)
+    assert key is not None
     if key.ndim == 0 and data_per_key:
         raise ValueError("fit: data_per_key is for an array of keys, got one key")
     if key.ndim and patience is not None:
@@ -170,25 +160,50 @@ def _check_start(
                     f"fit: {name} {part} should have an axis of {len(key)} in front, one for each "
                     f"key, got shape {a.shape}"
                 )
-    return key.ndim > 0
+    return key
+
+
+def _check_settings(
+    epochs: int,
+    batch_size: int,
+    data: Data,
+    data_per_key: bool,
+    patience: int | None,
+    metrics: Sequence[Metric],
+    observe: Observe | None,
+    on_epoch: object,
+) -> None:
+    """Raise unless sizes, counts and functions make sense."""
+    checks.positive_integer("fit", "epochs", epochs)
+    if patience is not None:
+        checks.positive_integer("fit", "patience", patience)
+        if "validation" not in data:
+            raise ValueError(
+                f"fit: patience, {patience}, watches the validation loss, and there is no "
+                f"validation set"
+            )
+    checks.metrics("fit", "metrics", metrics)
+    for name, function in {"observe": observe, "on_epoch": on_epoch}.items():
+        if function is not None:
+            checks.function("fit", name, function)
+    for name, (x, y) in data.items():
+        checks.batch(f"fit: {name}", *((x[0], y[0]) if data_per_key else (x, y)))
+    checks.batches("fit", data["train"][0].shape[1 if data_per_key else 0], batch_size)
 
 
 def _check_data(plan: Plan, state: TrainState, data: Data, device: Data) -> None:
     """Raise unless the data suit the net, the loss and the metrics."""
     training, batch = plan.training, plan.batch_size
-    params = jax.tree.map(lambda a: a[0], state.params) if plan.many else state.params
+    params, opt_state = jax.eval_shape(lambda: _first(plan, (state.params, state.opt_state)))
     first = data["train"][0].shape[1 + plan.data_per_key :]
-    for name, (x, y) in data.items():
+    for name, (x, _) in data.items():
         rows = x.shape[1 + plan.data_per_key :]
         if rows != first:
-            raise ValueError(
-                f"fit: {name} x should have rows like train x's {first}, got {rows}"
-            )
+            raise ValueError(f"fit: {name} x should have rows like train x's {first}, got {rows}")
         checks.params("fit", f"{name} x", x[0] if plan.data_per_key else x, training.net, params)
-    opt_state = jax.tree.map(lambda a: a[0], state.opt_state) if plan.many else state.opt_state
     wanted = jax.eval_shape(training.optimizer.init, params)
     checks.same_tree("fit", "the optimizer's part of state", opt_state, wanted)
-    some, finite = _glance(plan)(params, device)
+    some, finite = _glance(plan)(state.params, device)
     for name, (x, y) in data.items():
         if not finite[name]:
             checks.finite("fit", f"{name} x", x)
@@ -203,6 +218,15 @@ def _check_data(plan: Plan, state: TrainState, data: Data, device: Data) -> None
                 raise ValueError(
                     f"fit: metric {metric.__name__} should give one number, got shape {shape}"
                 )
+    if plan.observe is not None:
+        observed = jax.eval_shape(plan.observe, params)
+        arrays = isinstance(observed, dict) and observed.values()
+        if arrays is False or not all(isinstance(a, jax.ShapeDtypeStruct) for a in arrays):
+            raise TypeError(f"fit: observe should return a dict of arrays, got {observed!r}")
+        scores = ("loss", *(metric.__name__ for metric in plan.metrics))
+        names = {"loss", *(PREFIXES[split] + score for split in plan.scored for score in scores)}
+        if taken := sorted(names & observed.keys()):
+            raise ValueError(f"fit: observe should use names of its own, got {', '.join(taken)}")
 
 
 @lru_cache(maxsize=8)
@@ -212,28 +236,35 @@ def _glance(plan: Plan) -> Callable[[Params, Data], tuple[dict[str, Array], dict
     def glance(params: Params, data: Data) -> tuple[dict[str, Array], dict[str, Array]]:
         xs = {name: x for name, (x, _) in data.items()}
         batches = {n: (x[0] if plan.data_per_key else x)[: plan.batch_size] for n, x in xs.items()}
+        params = _first(plan, params)
         some = {name: plan.training.net.apply(params, x) for name, x in batches.items()}
         return some, {name: jnp.isfinite(x).all() for name, x in xs.items()}
 
     return jax.jit(glance)
 
 
-def _identity(
-    plan: Plan, state: TrainState, data: Data, patience: int | None
-) -> dict[str, JSON]:
+def _first(plan: Plan, tree: Tree) -> Tree:
+    """One net's part of a tree."""
+    return jax.tree.map(lambda a: a[0], tree) if plan.many else tree
+
+
+def _identity(loop: Loop, state: TrainState, data: Data, patience: int | None) -> dict[str, JSON]:
     """What tells this training from others, in JSON's terms.
 
     Of the data it is all targets and a thousand examples: to digest all of it would take longer
     than a checkpoint does.
     """
-    arrays = {}
+    arrays: dict[str, np.ndarray] = {}
     for name, (x, y) in data.items():
-        arrays |= {f"{name}.x": np.asarray(x[:: max(1, len(x) // 1000)]), f"{name}.y": np.asarray(y)}
+        arrays |= {
+            f"{name}.x": np.asarray(x[:: max(1, len(x) // 1000)]),
+            f"{name}.y": np.asarray(y),
+        }
     return {
-        "batch_size": plan.batch_size,
-        "begins": int(state.step.ravel()[0]),
+        "batch_size": loop.plan.batch_size,
+        "begins": int(np.ravel(state.step)[0]),
         "key": np.asarray(jax.random.key_data(state.key)).tolist(),
         "data_sha256": sha256(arrays),
-        "scores": [*plan.scored, *(metric.__name__ for metric in plan.metrics)],
+        "records": loop.records,
         "patience": patience is not None,  # a longer one can resume what a shorter one stopped
     }

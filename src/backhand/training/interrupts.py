@@ -2,21 +2,24 @@
 
 import signal
 import threading
+from collections.abc import Callable
 from types import FrameType, TracebackType
-from typing import Any
+from typing import TypeAlias
 
 ASKING = (signal.SIGINT, signal.SIGTERM)
+Handler: TypeAlias = Callable[[int, FrameType | None], object] | int | signal.Handlers | None
 
 
 class Deferred:
-    """While it is entered, the first Ctrl-C or SIGTERM only sets `asked`; what it would have done is done by `heed`.
+    """While entered, the first Ctrl-C or SIGTERM only sets `asked`; `heed` then obeys it.
 
-    A second is not held back. In another thread than the main one, which no signal reaches, this does nothing.
+    A second one is not deferred. In a thread other than the main one, which no signal reaches, this
+    does nothing.
     """
 
     def __init__(self) -> None:
         self.asked: int | None = None
-        self._before: dict[int, Any] = {}
+        self._before: dict[int, Handler] = {}
 
     def __enter__(self) -> "Deferred":
         if threading.current_thread() is threading.main_thread():
@@ -27,14 +30,17 @@ class Deferred:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
     ) -> None:
         self._restore()
         if error is None:
             self.heed()
 
     def heed(self) -> None:
-        """Do what the signal that came, if one did, does outside: Ctrl-C raises KeyboardInterrupt."""
+        """Do what the signal, if one came, does outside: Ctrl-C raises KeyboardInterrupt."""
         if self.asked is not None:
             number, self.asked = self.asked, None
             self._restore()

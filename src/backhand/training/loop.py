@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from backhand.layer import Array, Params, Tree
+from backhand.layer import Array, HostOrDevice, Params, Tree
 from backhand.storage import parameters
 from backhand.storage.checkpoints import Checkpoint, Checkpoints
 from backhand.storage.digests import fingerprint
@@ -31,7 +31,7 @@ CALL = 0.5  # seconds that one call of the program takes, about
 ROWS, ROWS_BYTES = 1024, 4_000_000  # the most epochs that one call records, and bytes, about
 PREFIXES = {"train": "train_", "validation": "val_"}  # of a split's scores in the history
 
-Data: TypeAlias = Mapping[str, tuple[Array, Array]]  # (x, y) by the split's name
+Data: TypeAlias = Mapping[str, tuple[HostOrDevice, HostOrDevice]]  # (x, y) by the split's name
 Observe: TypeAlias = Callable[[Params], Mapping[str, Array]]
 History: TypeAlias = dict[str, np.ndarray]
 
@@ -52,7 +52,7 @@ class Position(NamedTuple):
     """All that the next step needs."""
 
     state: TrainState
-    losses: Array  # (batches,), of this epoch's steps so far
+    losses: Array | np.ndarray  # (batches,), of this epoch's steps so far
 
 
 class Loop:
@@ -62,6 +62,7 @@ class Loop:
       position: where it is.
       done: the number of steps taken since its start.
       batches: the number of steps an epoch.
+      records: what is recorded after an epoch, each number's dtype and shape by its name.
       best, best_epoch: the state after the epoch with the lowest validation loss, and which epoch
         that was, as far as `note_best` was called; None and 0 before.
     """
@@ -71,13 +72,13 @@ class Loop:
         self.plan, self.data = plan, data
         x, _ = data["train"]
         self.batches = x.shape[1 if plan.data_per_key else 0] // plan.batch_size
-        self.begin, self.done = int(state.step.ravel()[0]), 0
+        self.begin, self.done = int(np.ravel(state.step)[0]), 0
         self.best: TrainState | None = None
         self.best_epoch, self.best_loss = 0, math.inf
         self.programs: list[str] = []  # fingerprints of what took the steps
         self._advance, row, value = _program(plan), *_shapes(plan, state, data, self.batches)
-        self._capacity = _capacity(row)
-        self.position = Position(state, jnp.zeros((*state.key.shape, self.batches), value.dtype))
+        self._capacity, self.records = _capacity(row), parameters.forms(row)
+        self.position = Position(state, np.zeros((*state.key.shape, self.batches), value.dtype))
         self._history: dict[str, list[np.ndarray]] = {name: [] for name in row}
         self._steps, self._calls = 1, 0  # the steps of the next call; the calls so far
 
@@ -93,31 +94,30 @@ class Loop:
         return {name: np.concatenate(parts, axis) for name, parts in self._history.items() if parts}
 
     def last(self) -> dict[str, np.ndarray]:
-        """What was recorded after the last complete epoch."""
+        """What was recorded after the last complete epoch; nothing before the first ends."""
         parts = {name: parts[-1] for name, parts in self._history.items() if parts}
         return {name: part[:, -1] if self.plan.many else part[-1] for name, part in parts.items()}
 
-    def advance(self, limit: int) -> None:
-        """Take steps for about half a second, until `limit` steps are done at most.
+    def advance(self, epochs: int) -> None:
+        """Take steps for about half a second, until so many epochs are complete at most.
 
         Raises NonFiniteError if a loss, a parameter or a number of the optimizer's is not finite
         any more; it says at which step that began, and in which layer.
         """
-        limit = min(limit, self.done + self._steps, (self.epochs + self._capacity) * self.batches)
+        limit = min(epochs, self.epochs + self._capacity) * self.batches
+        limit = min(limit, self.done + self._steps)
         if limit // self.batches > self.epochs:  # the end of an epoch is the better place to stop
             limit -= limit % self.batches
         start = time.monotonic()
         position, rows, finite = self._call(limit)
-        if not np.all(finite):
+        if not finite.all():
             raise self._diverged(limit)
-        seconds, count = time.monotonic() - start, limit // self.batches - self.epochs
+        seconds = time.monotonic() - start
         if self._calls:  # the first may have compiled
             rate = CALL / seconds
             self._steps = max(1, int((limit - self.done) * min(rate, 100)))
-        recorded = {name: np.asarray(row)[:count] for name, row in rows.items()}
-        self._check_scores(recorded)
-        for name, row in recorded.items():
-            if count:
+        for name, row in self._recorded(rows, limit).items():
+            if len(row):
                 self._history[name].append(np.swapaxes(row, 0, 1) if self.plan.many else row.copy())
         self.position, self.done, self._calls = position, limit, self._calls + 1
 
@@ -191,53 +191,69 @@ class Loop:
     def _bounds(self, limit: int) -> tuple[np.int32, np.int32, np.int32]:
         return np.int32(self.begin), np.int32(self.done), np.int32(limit)
 
-    def _call(self, limit: int) -> tuple[Position, dict[str, Array], Array]:
-        return self._advance(self.position, self.data, *self._bounds(limit))
+    def _call(self, limit: int) -> tuple[Position, dict[str, Array], np.ndarray]:
+        """Take the steps to before `limit`, from where the training is: what comes out of that."""
+        position, rows, finite = self._advance(self.position, self.data, *self._bounds(limit))
+        still = still_finite(self.position.state, position.state, self.plan.many)
+        return position, rows, np.asarray(finite) & still
 
     def _diverged(self, limit: int) -> NonFiniteError:
         """What the first step up to `limit` says after which a number is not finite."""
         low, high = self.done, limit  # all is finite after low steps, and not after high
         while high - low > 1:
             middle = (low + high) // 2
-            finite = np.all(self._call(middle)[-1])
+            finite = self._call(middle)[-1].all()
             low, high = (middle, high) if finite else (low, middle)
-        position, _, _ = self._call(low)
+        position, recorded, _ = self._call(low)
+        self._recorded(recorded, low)
         seed = int(np.argmin(self._call(high)[-1])) if self.plan.many else None
         state, (x, y) = self._of(seed, position.state, "train")
         epoch, batch = divmod(low, self.batches)
         number = self.begin // self.batches + epoch
-        rows = shuffled(state.key, number, len(x), self.plan.batch_size)[batch]
+        orders = jax.jit(shuffled, static_argnums=(2, 3))
+        rows = np.asarray(orders(state.key, number, len(x), self.plan.batch_size))[batch]
         where = self._where(state, x[rows], y[rows])
         return NonFiniteError(
             epoch=epoch + 1, step=int(state.step), batch=batch + 1, seed=seed, where=where
         )
 
-    def _check_scores(self, recorded: Mapping[str, np.ndarray]) -> None:
-        """Raise NonFiniteError if a split's loss after one of these epochs is not finite."""
-        for split in self.plan.scored:
-            bad = np.argwhere(~np.isfinite(recorded[f"{PREFIXES[split]}loss"]))
-            if bad.size:
-                epoch = self.epochs + 1 + int(bad[0, 0])
-                seed = int(bad[0, 1]) if self.plan.many else None
-                position, _, _ = self._call(epoch * self.batches)
-                state, (x, y) = self._of(seed, position.state, split)
-                where = self._where(state, x, y)
-                raise NonFiniteError(epoch=epoch, split=split, seed=seed, where=where)
+    def _recorded(self, rows: Mapping[str, Array], limit: int) -> dict[str, np.ndarray]:
+        """The rows of the epochs that ended; NonFiniteError if a score's loss is not finite."""
+        count = limit // self.batches - self.epochs
+        recorded = {name: np.asarray(row)[:count] for name, row in rows.items()}
+        bad = [
+            (int(row), [int(net) for net in nets], split)
+            for split in self.plan.scored
+            for row, *nets in np.argwhere(~np.isfinite(recorded[f"{PREFIXES[split]}loss"]))
+        ]
+        if bad:
+            row, nets, split = min(bad)
+            epoch, seed = self.epochs + 1 + row, nets[0] if nets else None
+            position, _, _ = self._call(epoch * self.batches)
+            state, (x, y) = self._of(seed, position.state, split)
+            where = self._where(state, x, y)
+            raise NonFiniteError(epoch=epoch, split=split, seed=seed, where=where)
+        return recorded
 
     def _of(
         self, seed: int | None, state: TrainState, split: str
-    ) -> tuple[TrainState, tuple[Array, Array]]:
-        """One net's state, and its data."""
-        x, y = self.data[split]
+    ) -> tuple[TrainState, tuple[np.ndarray, np.ndarray]]:
+        """One net's state, and its data, on the host."""
+        x, y = map(np.asarray, self.data[split])
         if seed is None:
             return state, (x, y)
-        state = jax.tree.map(lambda a: a[seed], state)
-        return state, (x[seed], y[seed]) if self.plan.data_per_key else (x, y)
+        one = jax.tree.map(lambda a: np.asarray(a)[seed], without_keys(state))
+        return with_keys(one, state), (x[seed], y[seed]) if self.plan.data_per_key else (x, y)
 
-    def _where(self, state: TrainState, x: Array, y: Array) -> Place | None:
+    def _where(self, state: TrainState, x: np.ndarray, y: np.ndarray) -> Place | None:
         key = jax.random.fold_in(jax.random.clone(state.key), state.step)
         return first_nonfinite(
-            self.plan.training.net, self.plan.training.loss, state.params, x, y, key
+            self.plan.training.net,
+            self.plan.training.loss,
+            state.params,
+            jnp.asarray(x),
+            jnp.asarray(y),
+            key,
         )
 
 
@@ -282,21 +298,20 @@ def _shapes(
 
 def _capacity(row: Mapping[str, jax.ShapeDtypeStruct]) -> int:
     """How many epochs one call can record."""
-    size = sum(a.size * a.dtype.itemsize for a in row.values())
+    size = sum(int(a.size) * int(a.dtype.itemsize) for a in row.values())
     return max(1, min(ROWS, ROWS_BYTES // size))
 
 
 @lru_cache(maxsize=8)  # trainings of one plan share their program, and old ones are let go
-def _program(plan: Plan) -> Callable[..., tuple[Position, dict[str, Array], Array]]:
+def _program(plan: Plan) -> jax.stages.Wrapped:
     """Compiled: (position, data, begin, done, limit) -> (position, rows, finite).
 
     It takes the steps from number `done` to before `limit`, counted from the training's start,
     which was step `begin` of the state. `rows` holds what was recorded after each epoch that ended,
-    (capacity, …), and `finite`, for each net, whether all numbers still are.
+    (capacity, …), and `finite`, for each net, whether all steps' losses are.
     """
     take, record = _take(plan), _record(plan)
     orders = jax.vmap(shuffled, (0, None, None, None)) if plan.many else shuffled
-    still = jax.vmap(still_finite) if plan.many else still_finite
 
     def advance(
         position: Position, data: Data, begin: Array, done: Array, limit: Array
@@ -312,9 +327,7 @@ def _program(plan: Plan) -> Callable[..., tuple[Position, dict[str, Array], Arra
             done, position, rows, finite = carry
             number, start = done // batches, done % batches
             end = jnp.minimum(batches, start + limit - done)
-            order = orders(
-                position.state.key, begin // batches + number, examples, plan.batch_size
-            )
+            order = orders(position.state.key, begin // batches + number, examples, plan.batch_size)
 
             def body(batch: Array, carry: Tree) -> Tree:
                 (state, losses), finite = carry
@@ -334,18 +347,24 @@ def _program(plan: Plan) -> Callable[..., tuple[Position, dict[str, Array], Arra
         finite = jnp.ones(position.state.key.shape, bool)
         carry = (done, position, rows, finite)
         _, after, rows, finite = jax.lax.while_loop(lambda carry: carry[0] < limit, epoch, carry)
-        return after, rows, finite & still(position.state, after.state)
+        return after, rows, finite
 
     return jax.jit(advance)
 
 
-def still_finite(before: TrainState, after: TrainState) -> Array:
-    """Whether all numbers that were finite before still are: some optimizers start from infinity."""
-    finite = jnp.array(True)
+def still_finite(before: TrainState, after: TrainState, many: bool) -> np.ndarray:
+    """Whether what was finite before still is, for each net: some optimizers start from infinity.
+
+    On the host, where it takes well under a millisecond and nothing has to be compiled.
+    """
+    finite = np.array(True)
     trees = ((state.params, state.opt_state) for state in (before, after))
     for was, now in zip(*map(jax.tree.leaves, trees), strict=True):
         if jnp.issubdtype(now.dtype, jnp.inexact):
-            finite &= (jnp.isfinite(now) | ~jnp.isfinite(was)).all()
+            whole = np.isfinite(now)
+            if not whole.all():
+                whole |= ~np.isfinite(was)
+            finite = finite & whole.all(tuple(range(many, whole.ndim)))
     return finite
 
 

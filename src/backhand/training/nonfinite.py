@@ -1,23 +1,25 @@
-"""Where a number stopped being finite: one step done again, layer by layer, and looked at on the way."""
+"""Where a number stopped being finite: one step repeated and inspected, layer by layer."""
 
 import math
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from backhand.layer import Layer, Params, map_layers
-from backhand.losses import Loss, cross_entropy
+from backhand.layer import Array, Key, Layer, Params, Residuals, Tree, map_layers
+from backhand.losses import Loss
 
 SMALLER_STEPS = "a smaller learning rate, or gradients clipped by optax.clip_by_global_norm(1.0)"
 
 
 class Place(NamedTuple):
-    """The first array with a NaN or an infinity in it, and what computed it; `str` makes a sentence of it.
+    """The first array with a NaN or an infinity, and what computed it; `str` says it.
 
     direction: "data", "params", "forward", "loss" or "backward".
-    layer: the layer's name; "" where it is none's: the data's, or the loss's.
+    layer: the layer's name; "" if it is the data or the loss.
     path: where the layer stands, as in `map_layers`: net.parts[1].parts[0] is at (1, 0).
     array: which array, as in "y" or "dparams.w".
     entry, value: the index of its first entry that is not finite, and that entry.
@@ -39,8 +41,8 @@ class Place(NamedTuple):
     advice: str = ""
 
     def __str__(self) -> str:
-        numbered = f"layer {'.'.join(str(i + 1) for i in self.path)}" if self.path else "the net"
-        layer = f"{numbered}, {self.layer} (net{''.join(f'.parts[{i}]' for i in self.path)})"
+        number = f"layer {'.'.join(str(i + 1) for i in self.path)}" if self.path else "the net"
+        layer = f"{number}, {self.layer} (net{''.join(f'.parts[{i}]' for i in self.path)})"
         start = {
             "data": "the batch has",
             "params": f"{layer}, had, before the step,",
@@ -49,21 +51,23 @@ class Place(NamedTuple):
             "backward": f"the backward of {f'{layer},' if self.layer else 'the loss'} gave",
         }[self.direction]
         entry = self.array + (f"[{', '.join(map(str, self.entry))}]" if self.entry else "")
-        share = f"{self.bad:,} of {self.size:,} {'entry' if self.size == 1 else 'entries'}, {self.dtype}"
+        entries = "entry" if self.size == 1 else "entries"
+        share = f"{self.bad:,} of {self.size:,} {entries}, {self.dtype}"
         given = ", ".join(f"|{name}| ≤ {value:.3g}" for name, value in self.largest.items())
-        return f"{start} {self.value} first at {entry} ({share})" + (f", from {given}" if given else "")
+        since = f", from {given}" if given else ""
+        return f"{start} {self.value} first at {entry} ({share}){since}"
 
 
 class NonFiniteError(FloatingPointError):
-    """Training can't go on: a loss, a parameter or a number of the optimizer's became NaN or infinite.
+    """Training stopped: a loss, a parameter or a number of the optimizer's became NaN or infinite.
 
     The message says where, and what to try.
 
-    step: the number of the step, `state.step` before it: so many went well. None where that is not known.
+    step: the number of the step, `state.step` before it; None if it is not known.
     epoch, batch: the same, each counted from 1.
-    split: what was scored after the epoch, where it was no step that failed, but the score.
-    seed: which of several states trained at once, from 0; None where there is one.
-    where: what `first_nonfinite` says of the step.
+    split: which split's loss was not finite after the epoch; None if it was a step that failed.
+    seed: which of many nets, from 0; None if there is one.
+    where: what `first_nonfinite` says about the step.
     """
 
     def __init__(
@@ -78,36 +82,39 @@ class NonFiniteError(FloatingPointError):
     ) -> None:
         self.epoch, self.step, self.batch = epoch, step, batch
         self.split, self.seed, self.where = split, seed, where
-        whose = "" if seed is None else f" of states[{seed}]"
-        if step is not None:
+        whose = "" if seed is None else f" of net {seed}"
+        if split is None:
             when = f"at step {step:,} (epoch {epoch}, batch {batch})"
         else:
-            when = f"in epoch {epoch}" if split is None else f"after epoch {epoch}, scored on all of {split}"
+            when = f"after epoch {epoch}, scored on all of {split}"
         why, advice = str(where), where.advice if where else SMALLER_STEPS
         if where is None and split is not None:
-            why = "in training, by forward, its loss is finite, and in use, by apply, it is not"
-        elif where is None and step is None:
-            why = "not all of its numbers are finite after it, but those of its steps, taken again alone, are"
+            why = "the loss by forward is finite, and the loss by apply is not"
         elif where is None:
-            why = "by hand, its loss and gradient are finite; the optimizer's update, or autodiff's gradient, is not"
+            why = (
+                "by hand, its loss and gradient are finite; the optimizer's update, or autodiff's "
+                "gradient, is not"
+            )
         super().__init__(f"training{whose} stopped {when}: {why}. Try: {advice}.")
 
 
-def first_nonfinite(net: Layer, loss: Loss, params: Params, x: Any, y: Any, key: jax.Array) -> Place | None:
-    """Where, in one step by hand on a batch x, y, a NaN or an infinity comes first; None if all is finite.
+def first_nonfinite(
+    net: Layer, loss: Loss, params: Params, x: Array, y: Array, key: Key
+) -> Place | None:
+    """Where, in one step by hand on a batch, a NaN or an infinity comes first; None if nowhere.
 
-    The arguments are those of `manual`'s gradient; `key` is the step's, `fold_in(state.key, state.step)`. In turn
-    it looks at the batch, the params, the output of each forward, the loss, its backward, and the gradients
-    from each backward. Where it was given what is not finite already, a layer is not to blame. Combinators are
-    looked into; what one adds up itself is its own.
+    The arguments are those of `manual`'s gradient; `key` is the step's, `fold_in(state.key,
+    state.step)`. It inspects in turn the batch, the params, the output of each forward, the loss,
+    its backward, and the gradients from each backward. A layer that was given what is not finite
+    is not to blame. The parts of a combinator are inspected; what it sums up itself is its own.
     """
     found: list[Place] = []
 
     def look(
         direction: str,
-        made: dict[str, Any],
-        given: dict[str, Any],
-        kept: Any = (),
+        made: Mapping[str, Tree],
+        given: Mapping[str, Tree],
+        kept: Residuals = (),
         layer: Layer | None = None,
         path: tuple[int, ...] = (),
     ) -> None:
@@ -118,51 +125,51 @@ def first_nonfinite(net: Layer, loss: Loss, params: Params, x: Any, y: Any, key:
             if bad.any():
                 entry = tuple(int(i) for i in np.argwhere(bad)[0])
                 place = Place(
-                    direction,
-                    "" if layer is None else layer.name,
-                    path,
-                    array,
-                    entry,
-                    float(a[entry]),
-                    int(bad.sum()),
-                    a.size,
-                    dtype,
-                    _largest(given | {"residuals": kept}),
-                )
-                found.append(place._replace(advice=_advice(place, loss)))
+                    direction, "" if layer is None else layer.name, path, array, entry,
+                    float(a[entry]), int(bad.sum()), a.size, dtype,
+                    _largest({**given, "residuals": kept}),
+                )  # fmt: skip
+                found.append(place._replace(advice=_advice(place)))
 
     def observe(path: tuple[int, ...], layer: Layer) -> Layer:
-        def forward(p: Params, x: Any, key: jax.Array) -> Any:
+        def forward(p: Params, x: Array, key: Key) -> tuple[Array, Residuals]:
             out, residuals = layer.forward(p, x, key)
             look("params", {"params": p}, {}, (), layer, path)
             look("forward", {"y": out}, {"x": x, "params": p}, (), layer, path)
             return out, residuals
 
-        def backward(p: Params, residuals: Any, dy: Any) -> Any:
+        def backward(p: Params, residuals: Residuals, dy: Array) -> tuple[Params, Array]:
             dparams, dx = layer.backward(p, residuals, dy)
-            look("backward", {"dparams": dparams, "dx": dx}, {"dy": dy, "params": p}, residuals, layer, path)
+            made = {"dparams": dparams, "dx": dx}
+            look("backward", made, {"dy": dy, "params": p}, residuals, layer, path)
             return dparams, dx
 
         return layer._replace(forward=forward, backward=backward)
-
-    @jax.jit  # a loss's check of values is for before the training
-    def of_loss(prediction: Any, y: Any) -> Any:
-        value, residuals = loss.forward(prediction, y)
-        return value, loss.backward(residuals)
 
     params, x, y = jax.tree.map(jnp.asarray, (params, x, y))
     look("data", {"x": x, "y": y}, {})
     observed = map_layers(observe, net)
     prediction, residuals = observed.forward(params, x, jax.random.clone(key))
-    value, dprediction = of_loss(prediction, y)
+    value, dprediction = _of_loss(loss)(prediction, y)
     look("loss", {"L": value}, {"prediction": prediction, "y": y})
     look("backward", {"dprediction": dprediction}, {"prediction": prediction, "y": y})
     observed.backward(params, residuals, dprediction)
     return min(found, key=lambda place: place.direction not in ("data", "params"), default=None)
 
 
-def _arrays(trees: dict[str, Any]) -> dict[str, tuple[np.ndarray, str]]:
-    """The floating arrays of named trees, in float64 and with their dtype; not those being traced."""
+@lru_cache(maxsize=8)
+def _of_loss(loss: Loss) -> Callable[[Array, Array], tuple[Array, Array]]:
+    """A loss and its backward, compiled: it checks values before training, and not if traced."""
+
+    def of_loss(prediction: Array, y: Array) -> tuple[Array, Array]:
+        value, residuals = loss.forward(prediction, y)
+        return value, loss.backward(residuals)
+
+    return jax.jit(of_loss)
+
+
+def _arrays(trees: Mapping[str, Tree]) -> dict[str, tuple[np.ndarray, str]]:
+    """The floating arrays of named trees, in float64, with their dtype; not those being traced."""
     return {
         name + jax.tree_util.keystr(path): (np.asarray(leaf, np.float64), leaf.dtype.name)
         for name, tree in trees.items()
@@ -173,7 +180,7 @@ def _arrays(trees: dict[str, Any]) -> dict[str, tuple[np.ndarray, str]]:
     }
 
 
-def _largest(trees: dict[str, Any]) -> dict[str, float]:
+def _largest(trees: Mapping[str, Tree]) -> dict[str, float]:
     return {
         name: max(float(abs(a).max(initial=0)) for a, _ in arrays.values())
         for name, tree in trees.items()
@@ -181,11 +188,11 @@ def _largest(trees: dict[str, Any]) -> dict[str, float]:
     }
 
 
-def _advice(place: Place, loss: Loss) -> str:
+def _advice(place: Place) -> str:
     if place.direction == "data":
         return f"drop or repair the examples whose {place.array} is not finite"
     if place.direction == "params":
-        return f"start from finite parameters; if a step before made them so, {SMALLER_STEPS}"
+        return f"start from finite parameters; if an earlier step made them so, {SMALLER_STEPS}"
     most = float(jnp.finfo(place.dtype).max)
     if not math.isfinite(kept := place.largest.get("residuals", 0)):
         return f"look at its forward, which kept {kept} for its backward"
@@ -194,9 +201,10 @@ def _advice(place: Place, loss: Loss) -> str:
     if largest > math.sqrt(most / 1024):
         if most < 1e5:
             return f"float32: {place.dtype} ends at {most:,.0f}"
-        return f"{SMALLER_STEPS}, or x and y scaled to about 1: numbers this large overflow {place.dtype}"
-    if loss is cross_entropy and not place.layer:
-        return "softmax_cross_entropy, on logits, without softmax at the net's end"
+        return (
+            f"{SMALLER_STEPS}, or x and y scaled to about 1: numbers this large overflow "
+            f"{place.dtype}"
+        )
     exp = f", an exp of more than {math.log(most):.0f}" if largest > math.log(most) else ""
     check = "; check_backward compares it with autodiff" if place.direction == "backward" else ""
     return f"look in its formula for a division by 0{exp}, or a log or sqrt at or below 0{check}"

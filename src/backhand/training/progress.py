@@ -48,7 +48,7 @@ class Progress:
         self.part_start, self.first = time.monotonic(), None
         self.show(0, {})
 
-    def show(self, epochs: float, scores: Mapping[str, float]) -> None:
+    def show(self, epochs: float, scores: Mapping[str, np.ndarray | float]) -> None:
         """Say how many epochs are done, how long the rest will take, and the scores' means."""
         if not self.shown:
             return

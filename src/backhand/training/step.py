@@ -24,6 +24,10 @@ from backhand.training.training import Training, check_training
 SHUFFLE = np.uint32(2**32 - 1)
 
 
+# For a program that runs once: compiling its random draws is dear, and running them is cheap.
+ONCE = {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}
+
+
 class TrainState(NamedTuple):
     """Everything that training changes, and the run's key, which it does not."""
 
@@ -48,17 +52,19 @@ def init_state(training: Training, key: Key, x: Shaped) -> TrainState:
     checks.keys("init_state", "key", key)
     checks.array("init_state", "x", x)
     checks.kept("init_state", "x", x)
-    state, down, up = _initialiser(training, x.shape, jnp.dtype(x.dtype), key.ndim > 0)(key)
-    if checks.known(down):  # not while init_state itself is traced
-        checks.descent("init_state", float(down.ravel()[0]), float(up.ravel()[0]))
+    traced = not checks.known(key)
+    initial = _initialiser(training, x.shape, jnp.dtype(x.dtype), key.ndim > 0, traced)
+    state, down, up = initial(key)
+    if not traced:
+        checks.descent("init_state", *(float(np.ravel(move)[0]) for move in (down, up)))
     return state
 
 
 @lru_cache(maxsize=8)
 def _initialiser(
-    training: Training, shape: tuple[int, ...], dtype: np.dtype, many: bool
+    training: Training, shape: tuple[int, ...], dtype: np.dtype, many: bool, traced: bool
 ) -> Callable[[Key], tuple[TrainState, Array, Array]]:
-    """One compiled program for all of it: its random draws are what is slow to compile."""
+    """One compiled program for all of it; as a part of a traced one it can't have options."""
 
     def initial(key: Key) -> tuple[TrainState, Array, Array]:
         init_key, run_key = jax.random.split(key)
@@ -68,7 +74,8 @@ def _initialiser(
         )
         return state, *checks.descent_moves("init_state", training.optimizer, params)
 
-    return jax.jit(jax.vmap(initial) if many else initial)
+    initialise = jax.vmap(initial) if many else initial
+    return initialise if traced else jax.jit(initialise, compiler_options=ONCE)
 
 
 def check_state(caller: str, name: str, candidate: object) -> None:
@@ -107,12 +114,13 @@ def make_step(training: Training) -> Step:
     def step(state: TrainState, x: Array, y: Array) -> tuple[TrainState, Array]:
         check_state("step", "state", state)
         checks.batch("step", x, y)
-        return jitted(state, x, y)
+        after: tuple[TrainState, Array] = jitted(state, x, y)
+        return after
 
     return step
 
 
-def shuffled(key: Key, epoch: Array, examples: int, batch_size: int) -> Array:
+def shuffled(key: Key, epoch: Array | int, examples: int, batch_size: int) -> Array:
     """Row numbers (batches, batch_size) of an epoch: a new permutation of the examples each epoch.
 
     Batches have one fixed shape, so each epoch leaves out the examples % batch_size last rows of
@@ -149,6 +157,7 @@ def make_epoch(
         check_state("epoch", "state", state)
         checks.batch("epoch", x, y)
         checks.batches("epoch", len(x), batch_size)
-        return jitted(state, x, y)
+        after: tuple[TrainState, Array] = jitted(state, x, y)
+        return after
 
     return epoch

@@ -1,30 +1,30 @@
-"""`check_backward` from the command line: python -m backhand.verify PACKAGE.MODULE:NAME --shape 8,16."""
+"""`check_backward` from the command line: python -m backhand.verify MODULE:NAME --shape 8,16."""
 
 import argparse
 import importlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
 import jax
 import numpy as np
 
-from backhand.layer import Layer
+from backhand.layer import Layer, Tree
 from backhand.losses import Loss
 from backhand.verify.check import check_backward
 
 EPILOG = """\
-NAME is a Layer, a Loss, a (forward, backward) pair, or a function with a jax.custom_vjp rule, which needs
---reference. Modules in the current folder can be imported. Examples:
+NAME is a Layer, a Loss, a (forward, backward) pair, or a function with a jax.custom_vjp rule, which
+needs --reference. Modules in the current folder can be imported. Examples:
 
   python -m backhand.verify backhand:tanh --shape 8,16
   python -m backhand.verify backhand:squared_error --shape 8,3 --shape 8,3
   python -m backhand.verify backhand:softmax_cross_entropy --shape 8,10 --labels 10
   python -m backhand.verify my_kernels:attention --reference my_kernels:plain --shape 8,4 --shape 8,4
 
-The exit status is 0 where the backward is right, 1 where it is wrong, 2 where nothing could be checked.
-"""
+The exit status is 0 if the backward is right, 1 if it is wrong, 2 if nothing could be checked.
+"""  # noqa: E501
 
 
 class CommandError(Exception):
@@ -35,7 +35,7 @@ class Parser(argparse.ArgumentParser):
     """argparse's parser, with errors of one line."""
 
     def error(self, message: str) -> NoReturn:
-        """Say what is wrong and exit with status 2."""
+        """Print what is wrong and exit with status 2."""
         self.exit(2, f"{self.prog}: {message}\n")
 
 
@@ -52,11 +52,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         inputs = make_inputs(subject, options.shape, options.labels, options.seed)
     except CommandError as error:
         parser.error(str(error))
+    settings = {"dtypes": options.dtype or ["float32"], "seed": options.seed}
     try:
-        report = check_backward(
-            subject, *inputs, reference=reference, dtypes=options.dtype or ["float32"], seed=options.seed
-        )
-    except Exception as error:  # whatever the user's functions may raise where they can't even be called
+        report = check_backward(subject, *inputs, reference=reference, **settings)
+    except Exception as error:  # whatever the user's functions raise if they can't even be called
         parser.error(f"{options.subject} can't be checked: {first_line(error)}")
     print(report)
     return 0 if report.ok else 1
@@ -66,36 +65,22 @@ def make_parser() -> Parser:
     """The flags."""
     parser = Parser(
         prog="python -m backhand.verify",
-        description="Check a hand-written backward pass against jax.vjp, and say what is wrong with it.",
+        description="Check a hand-written backward pass against jax.vjp, and say what is wrong.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("subject", metavar="PACKAGE.MODULE:NAME", help="what to check")
+    name, dtypes = "PACKAGE.MODULE:NAME", ["float32", "bfloat16", "float16"]
+    parser.add_argument("subject", metavar=name, help="what to check")
+    says = "of an argument, random numbers; once for each"
     parser.add_argument(
-        "--shape",
-        type=shape,
-        action="append",
-        required=True,
-        metavar="8,16",
-        help="of an argument, random numbers; once for each",
+        "--shape", type=shape, action="append", required=True, metavar="8,16", help=says
     )
-    parser.add_argument(
-        "--labels",
-        type=count,
-        metavar="CLASSES",
-        help="one argument more, the last: random labels below CLASSES, one for each row of the first shape",
-    )
-    parser.add_argument(
-        "--reference",
-        metavar="PACKAGE.MODULE:NAME",
-        help="the plain function that a custom_vjp function should agree with",
-    )
-    parser.add_argument(
-        "--dtype",
-        action="append",
-        choices=["float32", "bfloat16", "float16"],
-        help="in which to check precision; may be repeated (default float32)",
-    )
+    says = "a last argument: random labels below CLASSES, one for each row of the first shape"
+    parser.add_argument("--labels", type=count, metavar="CLASSES", help=says)
+    says = "the plain function that a custom_vjp function should agree with"
+    parser.add_argument("--reference", metavar=name, help=says)
+    says = "in which to check precision; may be repeated (default float32)"
+    parser.add_argument("--dtype", action="append", choices=dtypes, help=says)
     parser.add_argument("--seed", type=int, default=0, help="of everything random (default 0)")
     return parser
 
@@ -105,8 +90,8 @@ def shape(text: str) -> tuple[int, ...]:
     try:
         return tuple(count(size) for size in text.split(","))
     except ValueError:
-        message = f"a shape is whole numbers from 1 with commas between, such as 8,16, got {text!r}"
-        raise argparse.ArgumentTypeError(message) from None
+        wanted = f"whole numbers from 1 with commas between, such as 8,16, got {text!r}"
+        raise argparse.ArgumentTypeError(f"a shape is {wanted}") from None
 
 
 def count(text: str) -> int:
@@ -117,12 +102,11 @@ def count(text: str) -> int:
 
 
 def named(path: str) -> Any:
-    """What PACKAGE.MODULE:NAME stands for; CommandError where nothing does."""
+    """What PACKAGE.MODULE:NAME stands for; CommandError if it is nothing."""
     module_name, colon, name = path.partition(":")
     if not (module_name and colon and name):
-        raise CommandError(
-            f"{path} should be PACKAGE.MODULE:NAME, with a colon before the name, such as backhand:tanh"
-        )
+        wanted = "PACKAGE.MODULE:NAME, with a colon before the name, such as backhand:tanh"
+        raise CommandError(f"{path} should be {wanted}")
     try:
         module = importlib.import_module(module_name)
     except Exception as error:  # whatever importing it may raise
@@ -132,38 +116,44 @@ def named(path: str) -> Any:
     return getattr(module, name)
 
 
-def explain_functions(path: str, subject: Any, reference: Any) -> None:
-    """Raise CommandError for a function alone, which can't be checked: a constructor, or a rule without reference."""
+def explain_functions(path: str, subject: object, reference: Callable[..., Tree] | None) -> None:
+    """Raise CommandError for a function alone: a constructor, or a rule without its reference."""
     if isinstance(subject, Layer | Loss) or not callable(subject) or reference is not None:
         return
-    name = path.partition(":")[2]
     if isinstance(subject, jax.custom_vjp):
-        raise CommandError(
-            f"{path} has a custom_vjp rule: say what it should agree with, --reference PACKAGE.MODULE:NAME"
-        )
+        agree = "say what it should agree with, --reference PACKAGE.MODULE:NAME"
+        raise CommandError(f"{path} has a custom_vjp rule: {agree}")
+    layer = f"e.g. my_module:layer with layer = {path.partition(':')[2]}(10)"
     raise CommandError(
-        f"{path} is a function: did you mean to name a layer it makes, e.g. my_module:layer with "
-        f"layer = {name}(10)? If it has a custom_vjp rule, add --reference PACKAGE.MODULE:NAME"
+        f"{path} is a function: did you mean to name a layer it makes, {layer}? If it has a "
+        f"custom_vjp rule, add --reference PACKAGE.MODULE:NAME"
     )
 
 
-def make_inputs(subject: Any, shapes: list[tuple[int, ...]], classes: int | None, seed: int) -> list[Any]:
-    """Random arguments: standard normal ones, then labels. A Loss that refuses them is given probabilities."""
+def make_inputs(
+    subject: object, shapes: list[tuple[int, ...]], classes: int | None, seed: int
+) -> list[np.ndarray]:
+    """Random arguments: standard normal ones, then labels.
+
+    A Loss that refuses them is given probabilities.
+    """
     rng = np.random.default_rng(seed)
-    inputs: list[Any] = [rng.standard_normal(shape).astype(np.float32) for shape in shapes]
+    inputs = [rng.standard_normal(shape).astype(np.float32) for shape in shapes]
     if classes is not None:
         inputs.append(rng.integers(0, classes, shapes[0][0]).astype(np.int32))
     if isinstance(subject, Loss):
         if len(inputs) != 2:
-            raise CommandError(
-                "a loss takes a prediction and a target: --shape twice, or --shape once and --labels CLASSES, "
-                f"got {len(inputs)} arguments"
-            )
+            wanted = "--shape twice, or --shape once and --labels CLASSES"
+            got = f"got {len(inputs)} arguments"
+            raise CommandError(f"a loss takes a prediction and a target: {wanted}, {got}")
         try:
             subject.check(*inputs)
-        except (TypeError, ValueError):  # it may be one of probabilities; if not, check_backward says why
-            rows = np.exp(inputs[0])
-            inputs[0] = rows / rows.sum(-1, keepdims=True)
+        except (
+            TypeError,
+            ValueError,
+        ):  # of probabilities, perhaps; if not, check_backward says why
+            odds = np.exp(inputs[0])
+            inputs[0] = odds / odds.sum(-1, keepdims=True)
     return inputs
 
 

@@ -2,26 +2,26 @@
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from backhand.layer import Array, Params, Tree
 from backhand.verify.cases import Case, aligned
 from backhand.verify.comparisons import Mismatch, by_leaf, compare, located, norm, wide, worst
 from backhand.verify.diagnosis import Diagnosis, Evidence, diagnose
 from backhand.verify.edges import SATURATED, at_edges
-from backhand.verify.oracles import central_difference, dot, normal_like, one_hot_like, slope
+from backhand.verify.oracles import central_difference, normal_like, one_hot_like
 from backhand.verify.report import BackwardError, Check, Report
 from backhand.verify.subjects import (
-    Leaves,
     Subject,
     as_subject,
     cast,
     flatten,
     flatten_with_path,
     is_floating,
+    placed,
 )
 
 EXACT = 1e-12  # in float64, against jax.vjp
@@ -32,24 +32,25 @@ SCALES = (1.0, 1e-3, 1e3)
 
 
 def check_backward(
-    subject: Any,
-    x: Any,
-    *more: Any,
-    reference: Callable[..., Any] | None = None,
-    params: Any = None,
-    dtypes: Sequence[Any] = ("float32",),
+    subject: object,
+    x: Tree,
+    *more: Tree,
+    reference: Callable[..., Tree] | None = None,
+    params: Params = None,
+    dtypes: Sequence[str | np.dtype] = ("float32",),
     seed: int = 0,
 ) -> Report:
-    """Check a hand-written backward pass against `jax.vjp` of the plain forward, and say what is wrong with it.
+    """Check a hand-written backward pass against `jax.vjp`, and say what is wrong with it.
 
     Args:
       subject: a `Layer`; a `Loss`; a pair `(forward, backward)` as `jax.custom_vjp` wants them,
-        `forward(*args) -> (y, residuals)` and `backward(residuals, dy) -> gradients`; or any function with a
-        `custom_vjp` rule, together with `reference`.
-      x, more: the arguments, pytrees of arrays: one x for a Layer, prediction and target for a Loss. Floating
-        leaves may be `jax.ShapeDtypeStruct`s, which are filled with random numbers. Integers and keys
-        get no gradient.
-      reference: the plain function that a custom_vjp function (or a pair's forward) should agree with.
+        `forward(*args) -> (y, residuals)` and `backward(residuals, dy) -> gradients`; or any
+        function with a `custom_vjp` rule, together with `reference`.
+      x, more: the arguments, pytrees of arrays: one x for a Layer, prediction and target for a
+        Loss. Floating leaves may be `jax.ShapeDtypeStruct`s, which are filled with random numbers.
+        Integers and keys get no gradient.
+      reference: the plain function that a custom_vjp function (or a pair's forward) should agree
+        with.
       params: a Layer's params; otherwise from its `init`, moved a little off zero.
       dtypes: in which to check precision, beside float64.
       seed: of everything random.
@@ -57,55 +58,48 @@ def check_backward(
     Returns:
       A `Report`: `.ok`, `.checks`, `.diagnoses`; print it. JAX's settings are left as they were.
 
-    Raises TypeError or ValueError where there is nothing to check: no such subject, inputs that are not finite
-    or do not suit it.
+    Raises TypeError or ValueError if there is nothing to check: no such subject, or inputs that are
+    not finite or do not suit it.
     """
     with jax.enable_x64(True):
-        subject = as_subject(subject, (x, *more), reference, params, seed)
-        return _examine(subject, [jnp.dtype(dtype) for dtype in dtypes], np.random.default_rng(seed))
+        known = as_subject(subject, (x, *more), reference, params, seed)
+        return _examine(known, [jnp.dtype(d) for d in dtypes], np.random.default_rng(seed))
 
 
-def assert_backward(subject: Any, x: Any, *more: Any, **settings: Any) -> None:
+def assert_backward(subject: object, x: Tree, *more: Tree, **settings: Tree) -> None:
     """`check_backward` for tests: raise BackwardError, with the report, unless all is right."""
     report = check_backward(subject, x, *more, **settings)
     if not report.ok:
         raise BackwardError(report)
 
 
-def _examine(subject: Subject, dtypes: list[Any], rng: np.random.Generator) -> Report:
-    case = Case.of(subject, "as given", subject.arguments)
-    notes: list[str] = []
-    form = _form(subject, case, dtypes, rng)
-    checks = [form]
-    diagnoses: list[Diagnosis] = []
+def _examine(subject: Subject, dtypes: list[np.dtype], rng: np.random.Generator) -> Report:
+    case = Case(subject, "as given", subject.arguments)
+    jax.eval_shape(case.function, case.leaves.values)  # raises if the inputs do not suit
+    form = _form(case, dtypes, rng)
     if np.isinf(form.figure):  # the gradients can't even be told apart
         return Report(subject.name, (form,))
 
     cases = [case]
     if subject.resize is not None:
-        cases += [Case.of(subject, f"batch {n}", subject.resize(n)) for n in SIZES]
-        if subject.empty:
-            cases.append(Case.of(subject, "batch 0", subject.resize(0)))
-    compiled = case.compiled()
-    checks.append(_guarded("gradient, float64, vs jax.vjp", EXACT, lambda: _gradient(cases, compiled, rng)))
-    for dtype in dtypes:
-        precision = partial(_precision, subject, dtype, rng)
-        checks.append(_guarded(f"precision, {dtype}, vs autodiff's", 1.0, precision))
-    checks.append(
-        _guarded(
-            "central differences, float64", DIFFERENCES, lambda: _differences(subject, case, compiled, rng)
-        )
-    )
-    checks += _consistency(subject, case, compiled, rng)
-    checks.append(
-        _guarded(
-            "edges: ±0, ties, ±1e4, −inf", SATURATED, lambda: at_edges(subject, case, compiled, notes, rng)
-        )
-    )
-    notes += _unread_residuals(subject, case, rng)
-    if not all(check.ok for check in checks):
-        diagnoses = _diagnoses(subject, cases, dtypes, rng)
-    return Report(subject.name, tuple(checks), tuple(diagnoses), tuple(notes))
+        sizes = (*SIZES, 0) if subject.empty else SIZES
+        cases += [Case(subject, f"batch {n}", subject.resize(n)) for n in sizes]
+    notes: list[str] = []
+    asked: list[tuple[str, float, Callable[[], Mismatch]]] = [
+        ("gradient, float64, vs jax.vjp", EXACT, lambda: _gradient(cases, rng)),
+        *(
+            (f"precision, {dtype}, vs autodiff's", 1.0, partial(_precision, case, dtype, rng))
+            for dtype in dtypes
+        ),
+        ("central differences, float64", DIFFERENCES, lambda: _differences(case, rng)),
+        *_consistency(case, rng),
+        ("edges: ±0, ties, ±1e4, −inf", SATURATED, lambda: at_edges(case, notes, rng)),
+    ]
+    checks = (form, *(_guarded(*each) for each in asked))
+    notes += _unread_residuals(case, rng)
+    right = all(check.ok for check in checks)
+    diagnoses = () if right else tuple(_diagnoses(cases, dtypes, rng))
+    return Report(subject.name, checks, diagnoses, tuple(notes))
 
 
 def _guarded(name: str, tolerance: float, check: Callable[[], Mismatch]) -> Check:
@@ -118,133 +112,142 @@ def _guarded(name: str, tolerance: float, check: Callable[[], Mismatch]) -> Chec
     return Check(name, mismatch.figure, tolerance, str(mismatch))
 
 
-def _form(subject: Subject, case: Case, dtypes: list[Any], rng: np.random.Generator) -> Check:
+def _form(case: Case, dtypes: list[np.dtype], rng: np.random.Generator) -> Check:
     """Structure, shapes and dtypes of the gradients: exactly those of the arguments."""
-    problems: list[str] = []
+    title, subject, problems = "structure, shapes, dtypes", case.subject, dict[str, None]()
     for dtype in (jnp.dtype("float64"), *dtypes):
-        arguments = cast(subject.arguments, dtype)
-        values, _, merge = Leaves.of(arguments, subject.differentiable)
+        low = Case(subject, str(dtype), cast(subject.arguments, dtype))
+        merge = low.leaves.merge
         try:
-            dy = normal_like(jax.eval_shape(lambda v: subject.function(merge(v)), values), rng)  # noqa: B023
-            gradients = jax.eval_shape(lambda v, dy: subject.rule(merge(v), dy), values, dy)  # noqa: B023
-            leaves = aligned(subject, arguments, gradients)
+            gradients = jax.eval_shape(
+                lambda values, dy: subject.rule(merge(values), dy),  # noqa: B023
+                low.leaves.values,
+                normal_like(low.y, rng),
+            )
+            leaves = aligned(subject, low.arguments, gradients)
         except Exception as error:  # as in _guarded
-            return Check("structure, shapes, dtypes", np.inf, 0.0, f"{type(error).__name__}: {error}")
+            return Check(title, np.inf, 0.0, f"{type(error).__name__}: {error}")
         for name, argument, gradient, differentiable in zip(
-            subject.names, arguments, gradients, subject.differentiable, strict=True
+            subject.names, low.arguments, gradients, subject.differentiable, strict=True
         ):
+            got, wanted = (str(jax.tree.structure(tree)) for tree in (gradient, argument))
             all_floating = all(is_floating(leaf) for leaf in jax.tree.leaves(argument))
-            structures = [str(jax.tree.structure(tree)) for tree in (gradient, argument)]
-            if differentiable and all_floating and structures[0] != structures[1]:
-                problems.append(f"d{name} is a {structures[0]}, {name} a {structures[1]}")
-        for label, leaf, value in zip(case.labels, leaves, values, strict=True):
+            if differentiable and all_floating and got != wanted:
+                problems[f"d{name} is a {got}, {name} a {wanted}"] = None
+        for label, leaf, value in zip(case.labels, leaves, low.leaves.values, strict=True):
             if (leaf.shape, leaf.dtype) != (value.shape, value.dtype):
-                problems.append(
-                    f"{label} is {leaf.dtype}{list(leaf.shape)}, its argument {value.dtype}{list(value.shape)}"
-                )
-    return Check(
-        "structure, shapes, dtypes", float(len(set(problems))), 0.0, "; ".join(dict.fromkeys(problems))
-    )
+                is_, argument = (f"{a.dtype}{list(a.shape)}" for a in (leaf, value))
+                problems[f"{label} is {is_}, its argument {argument}"] = None
+    return Check(title, float(len(problems)), 0.0, "; ".join(problems))
 
 
-def _gradient(cases: list[Case], compiled: Any, rng: np.random.Generator) -> Mismatch:
-    """Every batch size, with random cotangents of several scales and one-hot ones; never all ones alone."""
+def _gradient(cases: list[Case], rng: np.random.Generator) -> Mismatch:
+    """Every batch size, with random cotangents of several scales and one-hot ones.
+
+    Never all ones alone: softmax and norms then have a zero gradient.
+    """
     found = []
     for case in cases:
-        both = compiled if case is cases[0] else case.compiled()
         cotangents = [normal_like(case.y, rng, scale) for scale in SCALES]
-        if all(leaf.size for leaf in jax.tree.leaves(case.y)):
-            cotangents += [one_hot_like(case.y, rng) for _ in range(2)]
-        for dy in cotangents:
-            got, wanted = both(case.leaves.values, dy)
+        for dy in (*cotangents, one_hot_like(case.y, rng), one_hot_like(case.y, rng)):
+            got, wanted = case.compiled(case.leaves.values, dy)
             found.append(located(compare(case.labels, got, wanted, dy), case.name))
     return worst(found)
 
 
-def _precision(subject: Subject, dtype: Any, rng: np.random.Generator) -> Mismatch:
-    """Our error over what is allowed, twice autodiff's and a few ulps; both against float64 at the rounded inputs."""
-    low = Case.of(subject, str(dtype), cast(subject.arguments, dtype))
-    rounded = Case.of(subject, "rounded", cast(low.leaves.merge(low.leaves.values), jnp.float64))
+def _precision(case: Case, dtype: np.dtype, rng: np.random.Generator) -> Mismatch:
+    """Our error over what is allowed: twice autodiff's and a few ulps.
+
+    Both are errors against float64 at the rounded inputs.
+    """
+    low = Case(case.subject, str(dtype), cast(case.arguments, dtype))
     dy = normal_like(low.y, rng)
-    got, autodiff = low.compiled()(low.leaves.values, dy)
-    truth = rounded.by_jax(rounded.leaves.values, cast(dy, jnp.float64))
+    got, autodiff = low.compiled(low.leaves.values, dy)
+    _, truth = case.compiled(*cast((low.leaves.values, dy), jnp.float64))
     allowed = ULPS * float(jnp.finfo(dtype).eps)
-    found = []
-    for by_hand, by_jax in zip(*(by_leaf(low.labels, g, truth, dy) for g in (got, autodiff)), strict=True):
-        found.append(by_hand._replace(figure=by_hand.figure / (2 * by_jax.figure + allowed)))
-    return worst(found)
+    pairs = zip(*(by_leaf(low.labels, g, truth, dy) for g in (got, autodiff)), strict=True)
+    return worst([a._replace(figure=a.figure / (2 * b.figure + allowed)) for a, b in pairs])
 
 
-def _differences(subject: Subject, case: Case, compiled: Any, rng: np.random.Generator) -> Mismatch:
+def _differences(case: Case, rng: np.random.Generator) -> Mismatch:
     """Is the forward's own derivative what JAX says? Slopes along random directions."""
-    found = []
+    found, values = [], case.leaves.values
     for _ in range(2):
-        dy, direction = normal_like(case.y, rng), normal_like(case.leaves.values, rng)
-        _, gradient = compiled(case.leaves.values, dy)
-        wanted = float(dot(gradient, direction))
-        got = central_difference(slope(subject, case.leaves.merge(case.leaves.values), direction, dy), wanted)
-        figure = abs(got - wanted) / (abs(wanted) + norm(gradient)) if norm(gradient) else abs(got)
+        dy, direction = normal_like(case.y, rng), normal_like(values, rng)
+        _, gradient = case.compiled(values, dy)
+        wanted = float(sum(np.vdot(a, b) for a, b in zip(gradient, direction, strict=True)))
+        got = central_difference(case.slope(values, direction, dy), wanted)
+        size = norm(gradient)
+        figure = abs(got - wanted) / (abs(wanted) + size) if size else abs(got)
         found.append(Mismatch(figure, "slope", (), got, wanted))
     return worst(found)
 
 
-def _consistency(subject: Subject, case: Case, compiled: Any, rng: np.random.Generator) -> list[Check]:
-    """Linear in dy; eager, jitted and vmapped alike; the same twice; forward's value that of apply."""
-    values, labels = case.leaves.values, case.labels
+def _consistency(
+    case: Case, rng: np.random.Generator
+) -> list[tuple[str, float, Callable[[], Mismatch]]]:
+    """Linear in dy; eager, jitted and vmapped alike; the same twice; forward's value apply's."""
+    subject, values, labels = case.subject, case.leaves.values, case.labels
     u, v = normal_like(case.y, rng), normal_like(case.y, rng)
 
+    def by_hand(values: list[Array], dy: Tree) -> list[Array]:
+        return case.compiled(values, dy)[0]
+
     def linear() -> Mismatch:
-        mixed = jax.tree.map(lambda a, b: 3 * a - 0.5 * b, u, v)
-        apart = [3 * a - 0.5 * b for a, b in zip(compiled(values, u)[0], compiled(values, v)[0], strict=True)]
-        return compare(labels, compiled(values, mixed)[0], apart, mixed)
+        def mix(a: Tree, b: Tree) -> Tree:
+            return jax.tree.map(
+                lambda a, b: placed(3 * np.asarray(a) - 0.5 * np.asarray(b), a.dtype), a, b
+            )
+
+        mixed, apart = mix(u, v), mix(by_hand(values, u), by_hand(values, v))
+        return compare(labels, by_hand(values, mixed), apart, mixed)
 
     def eager() -> Mismatch:
-        return compare(labels, case.by_hand(values, u), compiled(values, u)[0], u)
+        return compare(labels, case.by_hand(values, u), by_hand(values, u), u)
 
     def vmapped() -> Mismatch:
-        stacked = jax.tree.map(lambda a, b: jnp.stack([a, b]), u, v)
-        twice = [jnp.stack([value, 0.5 * value]) for value in values]
-        got = jax.jit(jax.vmap(case.by_hand))(twice, stacked)
-        halves = [0.5 * value for value in values]
-        parts = [compiled(values, u)[0], compiled(halves, v)[0]]
-        return worst([compare(labels, [g[i] for g in got], part, (u, v)[i]) for i, part in enumerate(parts)])
+        halves = [placed(0.5 * np.asarray(value), value.dtype) for value in values]
+        stacked = jax.tree.map(lambda *both: np.stack(both), (values, u), (halves, v))
+        got = [np.asarray(g) for g in jax.jit(jax.vmap(case.by_hand))(*stacked)]
+        parts = enumerate([(values, u), (halves, v)])
+        return worst([compare(labels, [g[i] for g in got], by_hand(*at), at[1]) for i, at in parts])
 
     def repeated() -> Mismatch:
         pairs = zip(labels, case.by_hand(values, u), case.by_hand(values, u), strict=True)
         changed = [label for label, a, b in pairs if not np.array_equal(a, b, equal_nan=True)]
-        return Mismatch(float(len(changed)), form=f"{', '.join(changed)} changed from one call to the next")
+        says = f"{', '.join(changed)} changed from one call to the next"
+        return Mismatch(float(len(changed)), form=says)
 
     def as_applied() -> Mismatch:
         assert subject.apply is not None
         arguments = case.leaves.merge(values)
-        got, wanted = (
-            jax.tree.leaves(subject.forward(arguments)[0]),
-            jax.tree.leaves(subject.apply(arguments)),
-        )
+        got = jax.tree.leaves(subject.forward(arguments)[0])
+        wanted = jax.tree.leaves(subject.apply(arguments))
         return compare([f"y{i or ''}" for i in range(len(got))], got, wanted, got)
 
-    checks = [
-        _guarded("linear in dy", EXACT, linear),
-        _guarded("eager = jit", EXACT, eager),
-        _guarded("vmap = one by one", EXACT, vmapped),
-        _guarded("the same twice", 0.0, repeated),
+    asked: list[tuple[str, float, Callable[[], Mismatch]]] = [
+        ("linear in dy", EXACT, linear),
+        ("eager = jit", EXACT, eager),
+        ("vmap = one by one", EXACT, vmapped),
+        ("the same twice", 0.0, repeated),
     ]
-    if subject.apply is not None:
-        checks.append(_guarded("forward's value = apply's", EXACT, as_applied))
-    return checks
+    applied = [] if subject.apply is None else [("forward's value = apply's", EXACT, as_applied)]
+    return asked + applied
 
 
-def _unread_residuals(subject: Subject, case: Case, rng: np.random.Generator) -> list[str]:
-    """Residuals that backward never reads, found by following its jaxpr from the gradients back."""
+def _unread_residuals(case: Case, rng: np.random.Generator) -> list[str]:
+    """Residuals that backward never reads: follow its jaxpr from the gradients back."""
+    subject, merge = case.subject, case.leaves.merge
     if not subject.has_residuals:
         return []
     values, dy = case.leaves.values, normal_like(case.y, rng)
-    residuals = jax.eval_shape(lambda v: subject.forward(case.leaves.merge(v))[1], values)
+    residuals = jax.eval_shape(lambda v: subject.forward(merge(v))[1], values)
     flat, treedef = flatten_with_path(residuals)
 
-    def backward(leaves: list[Any], values: list[Any], dy: Any) -> Any:
-        arguments = case.leaves.merge(values)
-        return aligned(subject, arguments, subject.backward(arguments, treedef.unflatten(leaves), dy))
+    def backward(leaves: list[Array], values: list[Array], dy: Tree) -> list[Array]:
+        arguments = merge(values)
+        gradients = subject.backward(arguments, treedef.unflatten(leaves), dy)
+        return aligned(subject, arguments, gradients)
 
     jaxpr = jax.make_jaxpr(backward)([leaf for _, leaf in flat], values, dy).jaxpr
     needed = {id(var) for var in jaxpr.outvars}
@@ -252,63 +255,61 @@ def _unread_residuals(subject: Subject, case: Case, rng: np.random.Generator) ->
         if any(id(var) in needed for var in equation.outvars):
             needed |= {id(var) for var in equation.invars}
     names = [f"residuals{jax.tree_util.keystr(path)}" for path, _ in flat]
-    unread = [name for name, var in zip(names, jaxpr.invars, strict=False) if id(var) not in needed]
+    variables = zip(names, jaxpr.invars, strict=False)
+    unread = [name for name, var in variables if id(var) not in needed]
     return [f"backward never reads {', '.join(unread)}"] if unread else []
 
 
 def _diagnoses(
-    subject: Subject, cases: list[Case], dtypes: list[Any], rng: np.random.Generator
+    cases: list[Case], dtypes: list[np.dtype], rng: np.random.Generator
 ) -> list[Diagnosis]:
-    """What is wrong with each leaf that is, in the first case that shows it; best of all at a batch of a prime size."""
+    """What is wrong with each leaf that is, in the first case that shows it.
+
+    Batches of a prime size come first: they tell most.
+    """
     cases = sorted(cases, key=lambda case: case.name != f"batch {SIZES[1]}")
     for dtype in (jnp.dtype("float64"), *dtypes):
         for case in cases:
-            found = _diagnoses_of(subject, case, dtype, rng)
+            found = _diagnoses_of(case, dtype, rng)
             if found:
                 return found
     return []
 
 
-def _diagnoses_of(subject: Subject, case: Case, dtype: Any, rng: np.random.Generator) -> list[Diagnosis]:
-    at = Case.of(subject, case.name, cast(case.leaves.merge(case.leaves.values), dtype))
+def _diagnoses_of(case: Case, dtype: np.dtype, rng: np.random.Generator) -> list[Diagnosis]:
+    exact = dtype == jnp.float64
+    at = case if exact else Case(case.subject, case.name, cast(case.arguments, dtype))
     values = at.leaves.values
     dy, other_dy = normal_like(at.y, rng), normal_like(at.y, rng)
     try:
-        got, again = at.by_hand(values, dy), at.by_hand(values, other_dy)
+        got, again = (at.compiled(values, d)[0] for d in (dy, other_dy))
+        _, wanted = case.compiled(*cast((values, dy), jnp.float64))
     except Exception:  # the checks have said so
         return []
-    rounded = Case.of(subject, "rounded", cast(at.leaves.merge(values), jnp.float64))
-    wanted = rounded.by_jax(rounded.leaves.values, cast(dy, jnp.float64))
-    tolerance = EXACT if dtype == jnp.float64 else 100 * float(jnp.finfo(dtype).eps)
-    wrong = [i for i, m in enumerate(by_leaf(at.labels, got, wanted, dy)) if not m.figure <= tolerance]
-    return [diagnose(_evidence(subject, at, values, dy, i, got, wanted, again)) for i in wrong]
+    tolerance = EXACT if exact else 100 * float(jnp.finfo(dtype).eps)
+    off = enumerate(by_leaf(at.labels, got, wanted, dy))
+    wrong = [i for i, mismatch in off if not mismatch.figure <= tolerance]
+    return [diagnose(_evidence(at, dy, i, got, wanted, again)) for i in wrong]
 
 
 def _evidence(
-    subject: Subject,
-    case: Case,
-    values: list[Any],
-    dy: Any,
-    i: int,
-    got: list[Any],
-    wanted: list[Any],
-    again: list[Any],
+    case: Case, dy: Tree, i: int, got: list[Array], wanted: list[Array], again: list[Array]
 ) -> Evidence:
+    subject, labels, values = case.subject, case.labels, case.leaves.values
     arguments = case.leaves.merge(values)
     y, residuals = subject.forward(arguments)
     flat, treedef = flatten(residuals)
     y_array = y if hasattr(y, "shape") else None
-    labels = case.labels
-    named = {label[1:]: wide(value) for label, value in zip(labels, values, strict=True)}
-    known = {"y": y_array, **dict(zip(named, values, strict=True))}
+    x = dict(zip((label[1:] for label in labels), values, strict=True))
+    known = {"y": y_array, **x}
 
-    def looks_like(leaf: Any) -> str | None:
+    def looks_like(leaf: Array) -> str | None:
         for name, value in known.items():
             if value is not None and leaf.shape == value.shape and np.array_equal(leaf, value):
                 return name
         return None
 
-    def with_residual(other: str, number: int) -> Any:
+    def with_residual(other: str, number: int) -> Array | None:
         replacement = known[other]
         if replacement is None or replacement.shape != flat[number].shape:
             return None
@@ -318,26 +319,24 @@ def _evidence(
         except Exception:  # then it was not that
             return None
 
-    seen = {number: looks_like(leaf) for number, leaf in enumerate(flat) if hasattr(leaf, "shape")}
-    sizes = (
-        {value.shape[0] for value in values if getattr(value, "ndim", 0)} if subject.resize is None else set()
-    )
-    batch = (
-        int(case.name.removeprefix("batch ")) if case.name.startswith("batch ") else max(sizes, default=None)
-    )
+    seen = {n: looks_like(leaf) for n, leaf in enumerate(flat) if hasattr(leaf, "shape")}
     if y_array is not None and y_array.ndim:
         batch = y_array.shape[0]
+    elif case.name.startswith("batch "):
+        batch = int(case.name.removeprefix("batch "))
+    else:
+        sizes = [v.shape[0] for v in values if getattr(v, "ndim", 0)]
+        batch = max(sizes, default=None) if subject.resize is None else None
+    others = zip(labels, wanted, strict=True)
     return Evidence(
         label=labels[i],
         got=wide(got[i]),
         expected=wide(wanted[i]),
         batch=batch,
         dy=wide(dy) if hasattr(dy, "shape") else None,
-        x=named,
+        x={name: wide(value) for name, value in x.items()},
         y=None if y_array is None else wide(y_array),
-        other_expected={
-            label: wide(w) for j, (label, w) in enumerate(zip(labels, wanted, strict=True)) if j != i
-        },
+        other_expected={label: wide(w) for label, w in others if label != labels[i]},
         got_for_another_dy=wide(again[i]),
         with_residual=with_residual,
         residuals={number: name for number, name in seen.items() if name is not None},

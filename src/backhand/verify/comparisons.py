@@ -4,15 +4,18 @@ The figure of a leaf is ‖got − expected‖ over its scale, with
 
     scale = ‖expected leaf‖ + 10⁻² ‖expected gradient‖ + 10⁻³ ‖dy‖
 
-The last two terms keep rounding from looking like an error where a leaf's true gradient is 0 or nearly:
-rounding is relative to what was added up, which cancelled. Nothing in it grows with the number of entries.
+The last two terms keep rounding from looking like an error where a leaf's true gradient is 0 or
+nearly: rounding is relative to what was added up, which cancelled. Nothing in it grows with the
+number of entries.
 """
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import numpy as np
+
+from backhand.layer import Array, Tree
 
 
 class Mismatch(NamedTuple):
@@ -23,7 +26,7 @@ class Mismatch(NamedTuple):
     at: tuple[int, ...] = ()
     got: float = 0.0
     expected: float = 0.0
-    form: str = ""  # said instead of an entry, where shapes differ
+    form: str = ""  # shown instead of an entry, if shapes differ
 
     def __str__(self) -> str:
         if self.form or not self.leaf:
@@ -32,41 +35,44 @@ class Mismatch(NamedTuple):
         return f"{self.leaf}{at}: got {self.got:.6g}, expected {self.expected:.6g}"
 
 
-def norm(tree: Any) -> float:
+def norm(tree: Tree) -> float:
     """The Euclidean norm over all leaves."""
     return float(np.sqrt(sum(np.sum(np.square(wide(leaf))) for leaf in jax.tree.leaves(tree))))
 
 
-def wide(a: Any) -> np.ndarray:
+def wide(a: Array | np.ndarray) -> np.ndarray:
     """An array in float64, for comparing."""
     return np.asarray(a).astype(np.float64)
 
 
-def compare(labels: Sequence[str], got: Sequence[Any], expected: Sequence[Any], dy: Any) -> Mismatch:
-    """The worst leaf. Its figure is inf where shapes differ or NaN stands where a number should."""
-    return max(
-        by_leaf(labels, got, expected, dy), key=lambda mismatch: mismatch.figure, default=Mismatch(0.0)
-    )
+def compare(
+    labels: Sequence[str], got: Sequence[Array], expected: Sequence[Array], dy: Tree
+) -> Mismatch:
+    """The worst leaf. Its figure is inf if shapes differ or NaN stands where a number should."""
+    return worst(by_leaf(labels, got, expected, dy))
 
 
-def by_leaf(labels: Sequence[str], got: Sequence[Any], expected: Sequence[Any], dy: Any) -> list[Mismatch]:
-    """Each leaf's worst entry. Where the expected gradient is infinite or undefined, nothing is asked."""
+def by_leaf(
+    labels: Sequence[str], got: Sequence[Array], expected: Sequence[Array], dy: Tree
+) -> list[Mismatch]:
+    """Each leaf's worst entry. Where the expected gradient is not finite, nothing is asked."""
     known = [np.isfinite(wide(e)) for e in expected]
-    expected = [np.where(k, wide(e), 0.0) for k, e in zip(known, expected, strict=True)]
-    floor = 1e-2 * norm(expected) + 1e-3 * norm(dy)
+    finite = [np.where(k, wide(e), 0.0) for k, e in zip(known, expected, strict=True)]
+    floor = 1e-2 * norm(finite) + 1e-3 * norm(dy)
     mismatches = []
-    for label, g, e, k in zip(labels, map(wide, got), expected, known, strict=True):
+    for label, g, e, k in zip(labels, map(wide, got), finite, known, strict=True):
         if g.shape != e.shape:
-            mismatches.append(
-                Mismatch(np.inf, label, form=f"{label} has shape {g.shape}, its argument {e.shape}")
-            )
+            form = f"{label} has shape {g.shape}, its argument {e.shape}"
+            mismatches.append(Mismatch(np.inf, label, form=form))
             continue
         difference = np.where(k, np.abs(np.where(np.isfinite(g), g, np.inf) - e), 0.0)
         scale = norm(e) + floor
         figure = norm(difference) / scale if scale > 0 else float(difference.any())
-        at = tuple(int(i) for i in np.unravel_index(int(np.argmax(difference)), e.shape)) if e.size else ()
-        worst = (float(g[at]), float(e[at])) if e.size else (0.0, 0.0)
-        mismatches.append(Mismatch(figure, label, at, *worst))
+        if not e.size:
+            mismatches.append(Mismatch(figure, label))
+            continue
+        at = tuple(int(i) for i in np.unravel_index(int(np.argmax(difference)), e.shape))
+        mismatches.append(Mismatch(figure, label, at, float(g[at]), float(e[at])))
     return mismatches
 
 
@@ -80,13 +86,13 @@ def located(mismatch: Mismatch, where: str) -> Mismatch:
     return mismatch._replace(form=f"{where}: {mismatch}") if mismatch.figure > 0 else mismatch
 
 
-def worst_entries(got: Any, expected: Any, most: int = 3) -> str:
+def worst_entries(got: np.ndarray, expected: np.ndarray, most: int = 3) -> str:
     """The entries farthest off, in words."""
-    g, e = wide(got), wide(expected)
-    if g.shape != e.shape:
-        return f"shape {g.shape}, expected {e.shape}"
-    order = np.argsort(-np.nan_to_num(np.abs(g - e), nan=np.inf), axis=None)[:most]
-    entries = [np.unravel_index(int(i), g.shape) for i in order]
+    if got.shape != expected.shape:
+        return f"shape {got.shape}, expected {expected.shape}"
+    off = np.nan_to_num(np.abs(got - expected), nan=np.inf)
+    entries = [np.unravel_index(int(i), got.shape) for i in np.argsort(-off, axis=None)[:most]]
     return "; ".join(
-        f"[{', '.join(str(int(i)) for i in at)}] got {g[at]:.6g}, expected {e[at]:.6g}" for at in entries
+        f"[{', '.join(str(int(i)) for i in at)}] got {got[at]:.6g}, expected {expected[at]:.6g}"
+        for at in entries
     )

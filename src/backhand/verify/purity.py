@@ -1,7 +1,8 @@
 """Does a function use JAX's autodiff? A trap is set where every path to it comes through.
 
-`jax.grad` and its kin do one of three things in the end: they make a trace that pushes tangents forward, or one
-that records them, or they pull cotangents back. However and whenever a function came by `grad`, it arrives there.
+`jax.grad` and its kin do one of three things in the end: they make a trace that pushes tangents
+forward, or one that records them, or they pull cotangents back. However and whenever a function
+came by `grad`, it arrives there.
 """
 
 import sys
@@ -15,30 +16,31 @@ from typing import Any
 import jax
 from jax._src.interpreters import ad
 
+from backhand.layer import Tree
+
 TRAPS = ((ad.JVPTrace, "__init__"), (ad.LinearizeTrace, "__init__"), (ad, "backward_pass3"))
-# What in jax/_src/api.py differentiates; what it returns is defined inside it. `jax.jacobian` is jacrev, and
-# `jax.hessian` is jacfwd of jacrev.
-NAMES = {
-    **{name: f"jax.{name}" for name in ("grad", "value_and_grad", "vjp", "fwd_and_bwd", "jacrev")},
-    **{name: f"jax.{name}" for name in ("jvp", "jacfwd", "linearize", "linear_transpose")},
-    "VJP": "a function that jax.vjp returned",
-}
+# What in jax/_src/api.py differentiates; what it returns is defined inside it. `jax.jacobian` is
+# jacrev, and `jax.hessian` is jacfwd of jacrev.
+BACK = ("grad", "value_and_grad", "vjp", "fwd_and_bwd", "jacrev")
+FORTH = ("jvp", "jacfwd", "linearize", "linear_transpose")
+NAMES = {name: f"jax.{name}" for name in BACK + FORTH} | {"VJP": "a function that jax.vjp returned"}
 JAX = Path(jax.__file__).parent / "_src"
 
-_tracing = (
-    jax.make_user_context()
-)  # at a value of it that JAX has not seen, it traces anew even what is jitted
+# At a value of it that JAX has not seen, it traces again even what is jitted.
+_tracing = jax.make_user_context()
 _numbers = count()
 
 
-def assert_no_autodiff(function: Callable[..., Any], *args: Any) -> None:
-    """Trace `function(*args)`, its arguments arrays or trees of them; raise AssertionError if it uses JAX's autodiff.
+def assert_no_autodiff(function: Callable[..., Tree], *args: Tree) -> None:
+    """Trace `function(*args)`; raise AssertionError if it uses JAX's autodiff.
 
-    The error names what was called, and where. It matters neither how the function came by it (`from jax import
-    grad`, a `jax.grad(loss)` made beforehand, a partial of it), nor that it is jitted and was traced before, nor
-    that it catches the error. A function that carries a derivative rule, such as `jax.nn.relu`, passes where it
-    is not differentiated; so does the linear map that a `jax.linearize` before the call returned, which is a
-    function like any other. JAX is left as it was. Not for use while another thread differentiates.
+    The arguments are arrays or trees of them. The error names what was called, and where. It does
+    not matter how the function came by it (`from jax import grad`, a `jax.grad(loss)` made
+    beforehand, a partial of it), that it is jitted and was traced before, or that it catches the
+    error. A function that carries a derivative rule, such as `jax.nn.relu`, passes if it is not
+    differentiated; so does the linear map that a `jax.linearize` before the call returned, which is
+    a function like any other. JAX is left as it was. Not for use while another thread
+    differentiates.
     """
     found: list[str] = []
     try:
@@ -66,21 +68,21 @@ def _traps(found: list[str]) -> Iterator[None]:
 
 def _trap(original: Callable[..., Any], found: list[str]) -> Callable[..., Any]:
     def trap(*args: Any, **kwargs: Any) -> Any:
-        name, by, where = _called(sys._getframe(1))
-        # A linear solve of JAX's notes its transposed problem whether or not it will be differentiated.
+        name, by, at = _called(sys._getframe(1))
+        # JAX's linear solve notes its transposed problem whether or not it will be differentiated.
         if by == "solves.py":
             return original(*args, **kwargs)
-        found.append(f"{name} at {where.f_code.co_filename}:{where.f_lineno} in {where.f_code.co_name}")
+        found.append(f"{name} at {at.f_code.co_filename}:{at.f_lineno} in {at.f_code.co_name}")
         raise AssertionError(found[-1])
 
     return trap
 
 
 def _called(frame: FrameType) -> tuple[str, str, FrameType]:
-    """Which function of JAX's led to this frame, the file that called it, and the frame that called into JAX.
+    """Which JAX function led to this frame, the file that called it, and who called into JAX.
 
-    JAX's functions are made of one another, grad of value_and_grad and that of vjp; what was asked for is the
-    outermost of them on the way out of JAX.
+    JAX's functions are made of one another, grad of value_and_grad and that of vjp; what was asked
+    for is the outermost of them on the way out of JAX.
     """
     name, by, pending = "JAX's autodiff", "", False
     while True:

@@ -20,17 +20,17 @@ class Check(NamedTuple):
 
     @property
     def margin(self) -> float:
-        """How many times the figure fits into the tolerance; inf where it is 0."""
+        """How many times the figure fits into the tolerance; inf if it is 0."""
         return self.tolerance / self.figure if self.figure else float("inf")
 
     def __str__(self) -> str:
-        sign = "≤" if self.ok else ">"
-        line = f"  {'✓' if self.ok else '✗'} {self.name:<34} {self.figure:8.1e} {sign} {self.tolerance:.1e}"
-        return line + (f"   {self.detail}" if self.detail and not self.ok else "")
+        mark, sign = ("✓", "≤") if self.ok else ("✗", ">")
+        line = f"  {mark} {self.name:<34} {self.figure:8.1e} {sign} {self.tolerance:.1e}"
+        return line if self.ok or not self.detail else f"{line}   {self.detail}"
 
 
 class Report(NamedTuple):
-    """All checks of one backward pass. `report.ok` is the verdict, `str(report)` the whole story."""
+    """All checks of one backward pass. `report.ok` is the verdict, `str(report)` the story."""
 
     subject: str
     checks: tuple[Check, ...]

@@ -1,90 +1,95 @@
-"""What can be checked, in one form: a plain function, and a forward and backward that claim its gradient.
+"""What can be checked, in one form: a plain function, and a forward and backward for its gradient.
 
-A `Layer`, a `Loss`, a `(forward, backward)` pair and a function with a `jax.custom_vjp` rule all become a
-`Subject`. Its arguments are pytrees; their floating leaves get gradients, integers and keys none.
+A `Layer`, a `Loss`, a `(forward, backward)` pair and a function with a `jax.custom_vjp` rule all
+become a `Subject`. Its arguments are pytrees; their floating leaves get gradients, integers and
+keys none.
 """
 
 import inspect
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from backhand import checks
-from backhand.layer import Layer
+from backhand.interop import reads_key
+from backhand.layer import Array, Layer, Params, Residuals, Tree
 from backhand.losses import Loss
 
-Arguments = tuple[Any, ...]
+Arguments: TypeAlias = tuple[Tree, ...]
 
 
 class Subject(NamedTuple):
     """A function and the gradient claimed for it.
 
     `forward` and `backward` take all arguments as one tuple; `backward` returns a gradient for each
-    argument that has one. `resize(n)` gives the arguments with n examples, and is None where nobody said
-    which axis counts examples. `check` raises where arguments are outside the function's domain.
+    argument that has one. `resize(n)` gives the arguments with n examples, and is None if it is not
+    known which axis counts examples; `empty` is whether 0 of them make sense. `check` raises if
+    arguments are outside the function's domain. `apply` is what forward's value should equal, if
+    that is not `function` itself.
     """
 
     name: str
     names: tuple[str, ...]
     arguments: Arguments
-    function: Callable[[Arguments], Any]
-    forward: Callable[[Arguments], tuple[Any, Any]]
-    backward: Callable[[Arguments, Any, Any], Sequence[Any]]
+    function: Callable[[Arguments], Tree]
+    forward: Callable[[Arguments], tuple[Tree, Residuals]]
+    backward: Callable[[Arguments, Residuals, Tree], Sequence[Tree]]
     differentiable: tuple[bool, ...]
     resize: Callable[[int], Arguments] | None = None
-    empty: bool = False  # whether 0 examples make sense
+    empty: bool = False
     check: Callable[[Arguments], None] = lambda arguments: None
-    apply: Callable[[Arguments], Any] | None = (
-        None  # what forward's value should equal, where that is another function
-    )
+    apply: Callable[[Arguments], Tree] | None = None
     has_residuals: bool = True
 
-    def rule(self, arguments: Arguments, dy: Any) -> Sequence[Any]:
+    def rule(self, arguments: Arguments, dy: Tree) -> Sequence[Tree]:
         """The gradients by hand: backward after forward."""
         _, residuals = self.forward(arguments)
         return self.backward(arguments, residuals, dy)
 
 
-def as_subject(subject: Any, inputs: Arguments, reference: Any, params: Any, seed: int) -> Subject:
+def as_subject(
+    subject: object,
+    inputs: Arguments,
+    reference: Callable[..., Tree] | None,
+    params: Params,
+    seed: int,
+) -> Subject:
     """Whatever `check_backward` was given, as a Subject with floating leaves in float64."""
     if isinstance(subject, Layer):
         return _from_layer(subject, inputs, params, seed)
     if params is not None:
-        raise TypeError("check_backward: params go with a Layer; give a function's as one of its arguments")
+        says = "params go with a Layer; give a function's as one of its arguments"
+        raise TypeError(f"check_backward: {says}")
     if isinstance(subject, Loss):
         return _from_loss(subject, inputs, seed)
-    if isinstance(subject, tuple | list) and len(subject) == 2 and all(callable(part) for part in subject):
+    if isinstance(subject, tuple | list) and len(subject) == 2 and all(map(callable, subject)):
         return _from_pair(subject[0], subject[1], reference, inputs, seed)
     if callable(subject):
         return _from_function(subject, reference, inputs, seed)
     raise TypeError(
-        f"check_backward: subject should be a Layer, a Loss, a (forward, backward) pair, or a function with a "
-        f"custom_vjp rule and reference= the plain function, got {subject!r}"
+        f"check_backward: subject should be a Layer, a Loss, a (forward, backward) pair, or a "
+        f"function with a custom_vjp rule and reference= the plain function, got {subject!r}"
     )
 
 
-def _from_layer(layer: Layer, inputs: Arguments, params: Any, seed: int) -> Subject:
+def _from_layer(layer: Layer, inputs: Arguments, params: Params, seed: int) -> Subject:
     if len(inputs) != 1:
         raise TypeError(f"check_backward: a Layer is checked on one x, got {len(inputs)} inputs")
     (x,) = filled(inputs, seed)
-    init_key, key, other_key = jax.random.split(jax.random.key(seed), 3)
-    key_data, other_data = jax.random.key_data(key), jax.random.key_data(other_key)
+    init_key, key, read_key = jax.random.split(jax.random.key(seed), 3)
+    data = jax.random.key_data(key)  # a key made from it is never used twice
 
-    def forward(arguments: Arguments, data: Any = key_data) -> tuple[Any, Any]:
+    def forward(arguments: Arguments) -> tuple[Tree, Residuals]:
         params, x = arguments
-        return layer.forward(
-            params, x, jax.random.wrap_key_data(data)
-        )  # a key made afresh is never used twice
+        return layer.forward(params, x, jax.random.wrap_key_data(data))
 
     if params is None:
-        params = _off_zero(layer.init(init_key, x), seed)
+        params = _off_zero(jax.jit(layer.init)(init_key, x), seed)
     params = cast(params, jnp.float64)
-    # Where another key gives another y, forward draws at random, and apply is another function.
-    ys = [jax.tree.leaves(forward((params, x), data)[0]) for data in (key_data, other_data)]
-    deterministic = all(np.array_equal(a, b, equal_nan=True) for a, b in zip(*ys, strict=True))
+    at_random = reads_key(layer, params, x, read_key)  # then apply is a different function
     return Subject(
         name=layer.name,
         names=("params", "x"),
@@ -95,38 +100,43 @@ def _from_layer(layer: Layer, inputs: Arguments, params: Any, seed: int) -> Subj
         differentiable=(True, True),
         resize=lambda n: (params, rows(x, n)),
         empty=True,
-        apply=(lambda arguments: layer.apply(*arguments)) if deterministic else None,
+        apply=None if at_random else lambda arguments: layer.apply(*arguments),
     )
 
 
 def _from_loss(loss: Loss, inputs: Arguments, seed: int) -> Subject:
     if len(inputs) != 2:
-        raise TypeError(
-            f"check_backward: a Loss is checked on a prediction and a target, got {len(inputs)} inputs"
-        )
+        wanted = "a Loss is checked on a prediction and a target"
+        raise TypeError(f"check_backward: {wanted}, got {len(inputs)} inputs")
     prediction, target = filled(inputs, seed)
+
+    def backward(_: Arguments, residuals: Residuals, dy: Array) -> Sequence[Tree]:
+        return jax.tree.map(lambda d: d * dy.astype(d.dtype), loss.backward(residuals)), None
+
     return Subject(
         name=loss.forward.__qualname__.split(".")[0].lstrip("_"),
         names=("prediction", "target"),
         arguments=(prediction, target),
         function=lambda arguments: loss.forward(*arguments)[0],
         forward=lambda arguments: loss.forward(*arguments),
-        backward=lambda arguments, residuals, dy: (_scaled(loss.backward(residuals), dy), None),
+        backward=backward,
         differentiable=(True, False),
         resize=lambda n: (rows(prediction, n), rows(target, n)),
         check=lambda arguments: loss.check(*arguments),
     )
 
 
-def _scaled(dprediction: Any, dy: Any) -> Any:
-    return jax.tree.map(lambda d: d * dy.astype(d.dtype), dprediction)
-
-
-def _from_pair(forward: Any, backward: Any, reference: Any, inputs: Arguments, seed: int) -> Subject:
+def _from_pair(
+    forward: Callable[..., tuple[Tree, Residuals]],
+    backward: Callable[[Residuals, Tree], Tree],
+    reference: Callable[..., Tree] | None,
+    inputs: Arguments,
+    seed: int,
+) -> Subject:
     arguments = filled(inputs, seed)
-    plain = (lambda *args: forward(*args)[0]) if reference is None else reference
+    plain: Callable[..., Tree] = reference or (lambda *args: forward(*args)[0])
 
-    def gradients(arguments: Arguments, residuals: Any, dy: Any) -> Sequence[Any]:
+    def gradients(arguments: Arguments, residuals: Residuals, dy: Tree) -> Sequence[Tree]:
         given = backward(residuals, dy)
         alone = len(arguments) == 1 and not (isinstance(given, tuple) and len(given) == 1)
         return (given,) if alone else given
@@ -143,7 +153,12 @@ def _from_pair(forward: Any, backward: Any, reference: Any, inputs: Arguments, s
     )
 
 
-def _from_function(function: Any, reference: Any, inputs: Arguments, seed: int) -> Subject:
+def _from_function(
+    function: Callable[..., Tree],
+    reference: Callable[..., Tree] | None,
+    inputs: Arguments,
+    seed: int,
+) -> Subject:
     if reference is None:
         raise TypeError(
             "check_backward: give reference=, the plain function that the rule should agree with; "
@@ -151,7 +166,7 @@ def _from_function(function: Any, reference: Any, inputs: Arguments, seed: int) 
         )
     arguments = filled(inputs, seed)
 
-    def backward(arguments: Arguments, _: Any, dy: Any) -> Sequence[Any]:
+    def backward(arguments: Arguments, _: Residuals, dy: Tree) -> Sequence[Tree]:
         leaves = Leaves.of(arguments, (True,) * len(arguments))
         _, pull = jax.vjp(lambda values: function(*leaves.merge(values)), leaves.values)
         return leaves.merge(pull(dy)[0], others=None)
@@ -172,36 +187,33 @@ def _from_function(function: Any, reference: Any, inputs: Arguments, seed: int) 
 class Leaves(NamedTuple):
     """The floating leaves of some arguments, their names, and the way back."""
 
-    values: list[Any]
-    paths: tuple[tuple[int, Any], ...]  # of each: its argument's number, its path in it
+    values: list[Array]
+    paths: tuple[tuple[int, tuple[object, ...]], ...]  # each one's argument, and its path in it
     merge: Callable[..., Arguments]
 
     @classmethod
     def of(cls, arguments: Arguments, differentiable: tuple[bool, ...]) -> "Leaves":
-        """Take the arguments apart; `merge(values)` puts them together again around new values."""
+        """Take the arguments apart; `merge(values)` puts them together again with new values."""
         flat, treedef = flatten_with_path(arguments)
-        takes_part = [differentiable[path[0].idx] and is_floating(leaf) for path, leaf in flat]
+        floats = [differentiable[path[0].idx] and is_floating(leaf) for path, leaf in flat]
         others_now = [leaf for _, leaf in flat]
 
-        def merge(values: Sequence[Any], others: Any = others_now) -> Any:
-            rest = [None] * len(flat) if others is None else others
-            fresh = iter(values)
-            return treedef.unflatten(
-                [next(fresh) if takes else old for takes, old in zip(takes_part, rest, strict=True)]
-            )
+        def merge(values: Sequence[Array], others: list[Tree] | None = others_now) -> Arguments:
+            rest, fresh = others or [None] * len(flat), iter(values)
+            leaves = [next(fresh) if new else old for new, old in zip(floats, rest, strict=True)]
+            merged: Arguments = treedef.unflatten(leaves)
+            return merged
 
-        paths = tuple(
-            (path[0].idx, path[1:]) for (path, _), takes in zip(flat, takes_part, strict=True) if takes
-        )
-        return cls([leaf for (_, leaf), takes in zip(flat, takes_part, strict=True) if takes], paths, merge)
+        taken = [both for both, takes in zip(flat, floats, strict=True) if takes]
+        paths = tuple((path[0].idx, path[1:]) for path, _ in taken)
+        return cls([leaf for _, leaf in taken], paths, merge)
 
     def labels(self, names: Sequence[str]) -> list[str]:
-        """What people call each leaf's gradient: dw for params.w, dx for x, d(layers[0].w) deeper in."""
+        """What people call each leaf's gradient: dw for params.w, dx for x, dparams.0.w deeper."""
         labels = []
         for number, path in self.paths:
-            steps = [
-                str(getattr(step, "name", getattr(step, "key", getattr(step, "idx", "")))) for step in path
-            ]
+            keys = ("name", "key", "idx")
+            steps = [str(next((getattr(s, k) for k in keys if hasattr(s, k)), "")) for s in path]
             if names[number] == "params" and len(steps) == 1:
                 labels.append(f"d{steps[0]}" if steps[0].isidentifier() else f"dparams[{steps[0]}]")
             else:
@@ -209,66 +221,74 @@ class Leaves(NamedTuple):
         return labels
 
 
-def flatten_with_path(tree: Any) -> tuple[list[tuple[Any, Any]], Any]:
+def flatten_with_path(tree: Tree) -> tuple[list[tuple[Tree, Tree]], Tree]:
     """The leaves with their paths, and the structure; its type has no stubs."""
     return jax.tree_util.tree_flatten_with_path(tree)
 
 
-def flatten(tree: Any) -> tuple[list[Any], Any]:
+def flatten(tree: Tree) -> tuple[list[Array], Tree]:
     """The leaves and the structure."""
     return jax.tree.flatten(tree)
 
 
-def is_floating(leaf: Any) -> bool:
+def is_floating(leaf: Tree) -> bool:
     """Whether a leaf is a floating-point array or number, to be differentiated by."""
-    return jnp.issubdtype(jnp.result_type(leaf), jnp.floating) if not _is_key(leaf) else False
+    if hasattr(leaf, "dtype") and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+        return False
+    return jnp.issubdtype(jnp.result_type(leaf), jnp.floating)
 
 
-def _is_key(leaf: Any) -> bool:
-    return hasattr(leaf, "dtype") and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+# Inputs are made by NumPy: it does at once what JAX would compile for every shape.
 
 
-def cast(tree: Any, dtype: Any) -> Any:
+def cast(tree: Tree, dtype: np.dtype | type) -> Tree:
     """The tree with its floating leaves in another dtype."""
-    return jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype) if is_floating(leaf) else leaf, tree)
+    return jax.tree.map(lambda a: placed(a, dtype) if is_floating(a) else a, tree)
+
+
+def placed(a: Array | np.ndarray | float, dtype: np.dtype | type) -> Array:
+    """A copy of `a` in this dtype, for JAX."""
+    on_device: Array = jax.device_put(np.array(a, dtype))
+    return on_device
 
 
 def filled(inputs: Arguments, seed: int) -> Arguments:
     """The inputs in float64, with standard normal numbers where only a shape was given."""
     rng = np.random.default_rng(seed)
 
-    def fill(leaf: Any) -> Any:
+    def fill(leaf: Tree) -> Tree:
         if not isinstance(leaf, jax.ShapeDtypeStruct):
             return leaf
         if not jnp.issubdtype(leaf.dtype, jnp.floating):
-            raise TypeError(
-                f"check_backward: values are needed, not only a shape, for the {leaf.dtype} input {leaf}"
-            )
-        return jnp.asarray(rng.standard_normal(leaf.shape))
+            wanted = f"values are needed, not only a shape, for the {leaf.dtype} input {leaf}"
+            raise TypeError(f"check_backward: {wanted}")
+        return rng.standard_normal(leaf.shape)
 
     filled: Arguments = cast(jax.tree.map(fill, inputs), jnp.float64)
     for leaf in jax.tree.leaves(filled):
         if is_floating(leaf):
-            checks.finite("input", jnp.asarray(leaf), "check_backward")
+            checks.finite("check_backward", "input", leaf)
     return filled
 
 
-def _off_zero(params: Any, seed: int) -> Any:
+def _off_zero(params: Params, seed: int) -> Params:
     """Params a little off where init put them: a bias of 0 would hide what multiplies it."""
     rng = np.random.default_rng(seed + 1)
-    return jax.tree.map(lambda p: p + jnp.asarray(0.1 * rng.standard_normal(p.shape), p.dtype), params)
+    return jax.tree.map(lambda p: np.asarray(p) + 0.1 * rng.standard_normal(p.shape), params)
 
 
-def rows(tree: Any, n: int) -> Any:
+def rows(tree: Tree, n: int) -> Tree:
     """n rows of each leaf, taken round and round."""
-    return jax.tree.map(lambda leaf: leaf[np.arange(n) % max(leaf.shape[0], 1)], tree)
+    return jax.tree.map(
+        lambda a: placed(np.asarray(a)[np.arange(n) % max(len(a), 1)], a.dtype), tree
+    )
 
 
-def _name_of(function: Any) -> str:
-    return getattr(function, "__name__", type(function).__name__)
+def _name_of(function: object) -> str:
+    return str(getattr(function, "__name__", type(function).__name__))
 
 
-def _argument_names(function: Any, count: int) -> tuple[str, ...]:
+def _argument_names(function: Callable[..., Tree], count: int) -> tuple[str, ...]:
     try:
         names = tuple(inspect.signature(function).parameters)[:count]
     except (TypeError, ValueError):
