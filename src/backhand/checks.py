@@ -12,7 +12,7 @@ values passes over what it cannot read.
 import math
 import numbers
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -93,29 +93,23 @@ def image_shape(caller: str, name: str, value: object) -> tuple[int, int]:
 def layers(caller: str, candidates: Sequence[object], at_least: int = 0) -> None:
     """Raise unless every candidate is a Layer."""
     for position, layer in enumerate(candidates, start=1):
-        if not isinstance(layer, Layer):
-            hint = _call(layer)
-            if isinstance(layer, list | tuple):
-                hint = f"; unpack it: {caller}(*layers)"
-            got = f"got {layer!r}{hint}"
-            raise TypeError(f"{caller}: argument {position} should be a Layer, {got}")
+        net(caller, f"argument {position}", layer, f"unpack it: {caller}(*layers)")
     if len(candidates) < at_least:
         raise ValueError(f"{caller} needs at least {at_least} layer, got {len(candidates)}")
 
 
-def net(caller: str, name: str, candidate: object) -> None:
-    """Raise unless the candidate is a Layer."""
-    if not isinstance(candidate, Layer):
-        hint = _call(candidate)
-        if isinstance(candidate, list | tuple) and all(isinstance(f, Layer) for f in candidate):
-            hint = "; serial(*layers) makes it one"
-        raise TypeError(f"{caller}: {name} should be a Layer, got {candidate!r}{hint}")
-
-
-def _call(candidate: object) -> str:
-    """The hint that a function was passed instead of what it returns."""
-    name = getattr(candidate, "__name__", "it")
-    return f"; did you mean {name}(...)?" if callable(candidate) else ""
+def net(
+    caller: str, name: str, candidate: object, hint: str = "serial(*layers) makes it one"
+) -> None:
+    """Raise unless the candidate is a Layer; of a list, `hint` says how to pass it."""
+    if isinstance(candidate, Layer):
+        return
+    if callable(candidate):
+        hint = f"did you mean {getattr(candidate, '__name__', 'it')}(...)?"
+    elif not isinstance(candidate, list | tuple):
+        hint = ""
+    got = f"got {candidate!r}{'; ' if hint else ''}{hint}"
+    raise TypeError(f"{caller}: {name} should be a Layer, {got}")
 
 
 def function(caller: str, name: str, candidate: object, such_as: str = "") -> None:
@@ -212,15 +206,7 @@ def _kind(error: Exception) -> type[Exception]:
     return TypeError if isinstance(error, TypeError) else ValueError
 
 
-class Checked(Protocol):
-    """What `target` needs of a loss."""
-
-    @property
-    def check(self) -> Callable[[Tree, Tree], None]:
-        """Raises TypeError or ValueError unless prediction and target fit each other."""
-
-
-def target(caller: str, name: str, loss: Checked, prediction: Tree, candidate: Tree) -> None:
+def target(caller: str, name: str, loss: Any, prediction: Tree, candidate: Tree) -> None:
     """Raise what `loss.check` raises about a target that the caller calls `name`."""
     try:
         loss.check(prediction, candidate)
@@ -231,12 +217,9 @@ def target(caller: str, name: str, loss: Checked, prediction: Tree, candidate: T
 
 def same_tree(caller: str, name: str, got: Tree, wanted: Tree) -> None:
     """Raise unless two trees have one structure, and their leaves the same shapes and dtypes."""
-
-    def form(tree: Tree) -> Tree:
-        return jax.tree.map(lambda leaf: f"{leaf.dtype}{list(leaf.shape)}", tree)
-
-    if form(got) != form(wanted):
-        raise ValueError(f"{caller}: {name} should have the form {form(wanted)}, got {form(got)}")
+    a, b = (jax.tree.map(lambda leaf: f"{leaf.dtype}{list(leaf.shape)}", t) for t in (got, wanted))
+    if a != b:
+        raise ValueError(f"{caller}: {name} should have the form {b}, got {a}")
 
 
 def summands(caller: str, names: Sequence[str], terms: Sequence[Shaped]) -> None:
@@ -350,15 +333,11 @@ def same_form(caller: str, prediction: Shaped, target: Shaped) -> None:
 
 
 def labels(
-    caller: str,
-    prediction: Shaped,
-    target: Shaped,
-    classes: int | None = None,
-    columns: int | None = None,
+    caller: str, prediction: Shaped, target: Shaped, classes: int = 0, columns: int = 0
 ) -> None:
     """Raise unless target has a label in 0 … classes−1 for each row of prediction (N, columns).
 
-    Without `classes` there are as many as columns; without `columns` there may be any number.
+    0 classes are as many as there are columns, 0 columns any number.
     """
     array(caller, "target", target)
     array(caller, "prediction", prediction)

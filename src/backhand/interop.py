@@ -37,7 +37,7 @@ def as_custom_vjp(layer: Layer) -> Callable[..., Tree]:
     def forward(params: Params, x: Tree, key: Key | None) -> tuple[Tree, Residuals]:
         if key is None:
             key = jax.random.key(0)  # for combinators, which split one whether or not it is read
-            if reads_key(layer, params, x, key):
+            if any(reads(lambda key: layer.forward(params, x, key), key)):
                 raise ValueError(
                     f"as_custom_vjp: {layer.name} draws at random when it is trained, so its "
                     f"gradient needs a key; f(params, x, key) would work"
@@ -59,11 +59,11 @@ def as_custom_vjp(layer: Layer) -> Callable[..., Tree]:
     return f
 
 
-def reads_key(layer: Layer, params: Params, x: Tree, key: Key) -> bool:
-    """Whether anything that the layer's forward returns depends on the key."""
-    jaxpr = jax.make_jaxpr(lambda key: layer.forward(params, x, key))(key).jaxpr
-    _, [read] = dce_jaxpr(jaxpr, [True] * len(jaxpr.outvars))
-    return bool(read)
+def reads(function: Callable[..., Tree], *arguments: Tree) -> list[bool]:
+    """For each leaf of the arguments, whether anything that the function returns depends on it."""
+    jaxpr = jax.make_jaxpr(function)(*arguments).jaxpr
+    _, read = dce_jaxpr(jaxpr, [True] * len(jaxpr.outvars))
+    return read
 
 
 # JAX itself refuses the forward mode of a custom_vjp function, but does not say why. Here every

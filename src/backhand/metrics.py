@@ -9,19 +9,18 @@ import jax
 import jax.numpy as jnp
 
 from backhand import checks
-from backhand.layer import Array
+from backhand.layer import Array, HostOrDevice
 
 
-def accuracy(prediction: Array, target: Array) -> Array:
+def accuracy(prediction: HostOrDevice, target: HostOrDevice) -> Array:
     """The share of examples whose predicted class is their label.
 
     prediction (N, classes), scores or probabilities: the class is the largest, the first of equals.
     With one column it is a logit, and the class is 1 if it is above 0. target (N,) of integers.
     """
-    columns = 1 if len(prediction.shape) == 2 and prediction.shape[1] == 1 else None
-    classes = 2 if columns else None
-    checks.labels("accuracy", prediction, target, classes=classes, columns=columns)
-    predicted = prediction[:, 0] > 0 if columns else prediction.argmax(1)
+    is_logit = len(prediction.shape) == 2 and prediction.shape[1] == 1
+    checks.labels("accuracy", prediction, target, classes=2 if is_logit else 0)
+    predicted = prediction[:, 0] > 0 if is_logit else prediction.argmax(1)
     right = predicted.astype(jnp.int32) == target.astype(jnp.int32)
     # In float32, as half precision can't count to N. XLA multiplies by 1/N if it sees N, and 41 of
     # 41 would be 0.99999994: behind the barrier it divides.
@@ -30,18 +29,18 @@ def accuracy(prediction: Array, target: Array) -> Array:
     return jnp.where(jnp.isnan(prediction).any(), jnp.nan, share)
 
 
-def zero_one(prediction: Array, target: Array) -> Array:
+def zero_one(prediction: HostOrDevice, target: HostOrDevice) -> Array:
     """The zero-one loss, 1 − `accuracy`: the share of examples that are wrong."""
     return 1 - accuracy(prediction, target)
 
 
-def mean_absolute_error(prediction: Array, target: Array) -> Array:
+def mean_absolute_error(prediction: HostOrDevice, target: HostOrDevice) -> Array:
     """The mean of |ŷ − y|, in the target's unit. Both (N, outputs) or (N,), alike."""
     checks.same_form("mean_absolute_error", prediction, target)
     return jnp.abs(prediction - target).mean()
 
 
-def r2(prediction: Array, target: Array) -> Array:
+def r2(prediction: HostOrDevice, target: HostOrDevice) -> Array:
     """The coefficient of determination, R² = 1 − Σ (ŷ − y)²/Σ (y − ȳ)², ȳ each column's mean.
 
     1 is perfect, 0 no better than always saying ȳ, and it can be negative. Both (N, outputs) or

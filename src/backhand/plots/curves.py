@@ -107,10 +107,11 @@ def shared_limits(*drawn: Mapping[str, Curve], log: bool = False) -> Limits:
 
 
 def log_scale(axes: Axes, name: Literal["x", "y"]) -> None:
-    """Make an axis logarithmic, with ticks at 1, 2, 5, 10, …, as plain numbers."""
+    """Make an axis logarithmic, with ticks at 1, 2, 5, 10, …; at powers of 10 if they are many."""
     axes.set(**{f"{name}scale": "log"})
     axis = axes.xaxis if name == "x" else axes.yaxis
-    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    low, high = axis.get_view_interval()
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 1000 * low else (1,)))
     axis.set_major_formatter("{x:g}")
     axis.set_minor_locator(NullLocator())
 

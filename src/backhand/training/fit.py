@@ -2,11 +2,12 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.tree_util import PyTreeDef
 
 from backhand import checks
 from backhand.layer import Array, HostOrDevice, Key, Params, Tree
@@ -193,31 +194,45 @@ def _check_settings(
 
 def _check_data(plan: Plan, state: TrainState, data: Data, device: Data) -> None:
     """Raise unless the data suit the net, the loss and the metrics."""
-    training, batch = plan.training, plan.batch_size
-    params, opt_state = jax.eval_shape(lambda: _first(plan, (state.params, state.opt_state)))
-    first = data["train"][0].shape[1 + plan.data_per_key :]
-    for name, (x, _) in data.items():
-        rows = x.shape[1 + plan.data_per_key :]
-        if rows != first:
-            raise ValueError(f"fit: {name} x should have rows like train x's {first}, got {rows}")
-        checks.params("fit", f"{name} x", x[0] if plan.data_per_key else x, training.net, params)
-    wanted = jax.eval_shape(training.optimizer.init, params)
-    checks.same_tree("fit", "the optimizer's part of state", opt_state, wanted)
+    form = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype), (state, dict(data)))
+    leaves, tree = jax.tree.flatten(form)
+    _check_forms(plan, tree, tuple(leaves))
     some, finite = _glance(plan)(state.params, device)
     for name, (x, y) in data.items():
         if not finite[name]:
             checks.finite("fit", f"{name} x", x)
-        for one_x, one_y in zip(x, y, strict=True) if plan.data_per_key else [(x, y)]:
-            form = jax.ShapeDtypeStruct(one_x.shape, one_x.dtype)
-            prediction = jax.eval_shape(training.net.apply, params, form)
-            checks.target("fit", f"{name} y", training.loss, prediction, one_y)  # all targets
-        one_y = y[0] if plan.data_per_key else y
-        checks.target("fit", f"{name} y", training.loss, some[name], one_y[:batch])
+        few = some[name]
+        for targets in y if plan.data_per_key else [y]:
+            prediction = jax.ShapeDtypeStruct((len(targets), *few.shape[1:]), few.dtype)
+            checks.target("fit", f"{name} y", plan.training.loss, prediction, targets)
+        first = (y[0] if plan.data_per_key else y)[: plan.batch_size]
+        checks.target("fit", f"{name} y", plan.training.loss, few, first)
+
+
+@lru_cache(maxsize=32)  # what fits once fits again
+def _check_forms(plan: Plan, tree: PyTreeDef, leaves: tuple[jax.ShapeDtypeStruct, ...]) -> None:
+    """Raise unless the shapes and dtypes of state and data suit the training."""
+    training, (state, data) = plan.training, jax.tree.unflatten(tree, leaves)
+    params, opt_state = jax.eval_shape(partial(_first, plan), (state.params, state.opt_state))
+    rows = data["train"][0].shape[1 + plan.data_per_key :]
+    for name, (x, y) in data.items():
+        shape = x.shape[1 if plan.data_per_key else 0 :]
+        if shape[1:] != rows:
+            raise ValueError(
+                f"fit: {name} x should have rows like train x's {rows}, got {shape[1:]}"
+            )
+        one = jax.ShapeDtypeStruct(shape, x.dtype)
+        checks.params("fit", f"{name} x", one, training.net, params)
+        prediction = jax.eval_shape(training.net.apply, params, one)
+        target = jax.ShapeDtypeStruct(y.shape[1 if plan.data_per_key else 0 :], y.dtype)
+        checks.target("fit", f"{name} y", training.loss, prediction, target)
         for metric in plan.metrics:
-            if (shape := jax.eval_shape(metric, prediction, one_y).shape) != ():
+            if (form := jax.eval_shape(metric, prediction, target).shape) != ():
                 raise ValueError(
-                    f"fit: metric {metric.__name__} should give one number, got shape {shape}"
+                    f"fit: metric {metric.__name__} should give one number, got shape {form}"
                 )
+    wanted = jax.eval_shape(training.optimizer.init, params)
+    checks.same_tree("fit", "the optimizer's part of state", opt_state, wanted)
     if plan.observe is not None:
         observed = jax.eval_shape(plan.observe, params)
         arrays = isinstance(observed, dict) and observed.values()

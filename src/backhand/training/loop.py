@@ -80,7 +80,7 @@ class Loop:
         self._capacity, self.records = _capacity(row), parameters.forms(row)
         self.position = Position(state, np.zeros((*state.key.shape, self.batches), value.dtype))
         self._history: dict[str, list[np.ndarray]] = {name: [] for name in row}
-        self._steps, self._calls = 1, 0  # the steps of the next call; the calls so far
+        self._steps, self._timed = 1, False  # of the next call; whether the last ended an epoch
 
     @property
     def epochs(self) -> int:
@@ -104,7 +104,9 @@ class Loop:
         Raises NonFiniteError if a loss, a parameter or a number of the optimizer's is not finite
         any more; it says at which step that began, and in which layer.
         """
-        limit = min(epochs, self.epochs + self._capacity) * self.batches
+        # Until one epoch has been timed, with its scores, no call goes beyond an epoch's end.
+        most = self._capacity if self._timed else 1
+        limit = min(epochs, self.epochs + most) * self.batches
         limit = min(limit, self.done + self._steps)
         if limit // self.batches > self.epochs:  # the end of an epoch is the better place to stop
             limit -= limit % self.batches
@@ -112,14 +114,12 @@ class Loop:
         position, rows, finite = self._call(limit)
         if not finite.all():
             raise self._diverged(limit)
-        seconds = time.monotonic() - start
-        if self._calls:  # the first may have compiled
-            rate = CALL / seconds
-            self._steps = max(1, int((limit - self.done) * min(rate, 100)))
+        steps = (limit - self.done) * CALL / (time.monotonic() - start)
+        self._steps, self._timed = max(1, int(steps)), limit // self.batches > self.epochs
         for name, row in self._recorded(rows, limit).items():
             if len(row):
                 self._history[name].append(np.swapaxes(row, 0, 1) if self.plan.many else row.copy())
-        self.position, self.done, self._calls = position, limit, self._calls + 1
+        self.position, self.done = position, limit
 
     def note_best(self) -> None:
         """Keep the state if its validation loss is the lowest so far."""
@@ -257,6 +257,11 @@ class Loop:
         )
 
 
+@lru_cache(maxsize=8)  # so that each is traced once for all trainings of a plan
+def _parts(plan: Plan) -> tuple[jax.stages.Wrapped, jax.stages.Wrapped]:
+    return jax.jit(_take(plan)), jax.jit(_record(plan))
+
+
 def _take(plan: Plan) -> Callable[..., tuple[TrainState, Array]]:
     """A step of one net, or under vmap of each: (state, x, y, order, batch) -> (state, value)."""
     step = pure_step(plan.training)
@@ -291,9 +296,10 @@ def _shapes(
     """The forms of what is recorded after an epoch, and of a step's value."""
     shape = (*state.key.shape, batches, plan.batch_size)
     order, batch = jax.ShapeDtypeStruct(shape, np.int32), jax.ShapeDtypeStruct((), np.int32)
-    _, value = jax.eval_shape(_take(plan), state, *data["train"], order, batch)
+    take, record = _parts(plan)
+    _, value = jax.eval_shape(take, state, *data["train"], order, batch)
     losses = jax.ShapeDtypeStruct((*state.key.shape, batches), value.dtype)
-    return jax.eval_shape(_record(plan), state.params, losses, dict(data)), value
+    return jax.eval_shape(record, state.params, losses, dict(data)), value
 
 
 def _capacity(row: Mapping[str, jax.ShapeDtypeStruct]) -> int:
@@ -310,7 +316,7 @@ def _program(plan: Plan) -> jax.stages.Wrapped:
     which was step `begin` of the state. `rows` holds what was recorded after each epoch that ended,
     (capacity, …), and `finite`, for each net, whether all steps' losses are.
     """
-    take, record = _take(plan), _record(plan)
+    take, record = _parts(plan)
     orders = jax.vmap(shuffled, (0, None, None, None)) if plan.many else shuffled
 
     def advance(

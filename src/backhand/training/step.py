@@ -17,7 +17,7 @@ import numpy as np
 import optax
 
 from backhand import checks
-from backhand.layer import Array, Key, Params, Shaped, Tree
+from backhand.layer import Array, HostOrDevice, Key, Params, Shaped, Tree
 from backhand.training.training import Training, check_training
 
 # Steps fold their number into the run's key; shuffling first folds in this, a number no step has.
@@ -37,7 +37,7 @@ class TrainState(NamedTuple):
     key: Key  # the run's
 
 
-Step: TypeAlias = Callable[[TrainState, Array, Array], tuple[TrainState, Array]]
+Step: TypeAlias = Callable[[TrainState, HostOrDevice, HostOrDevice], tuple[TrainState, Array]]
 
 
 def init_state(training: Training, key: Key, x: Shaped) -> TrainState:
@@ -91,7 +91,7 @@ def pure_step(training: Training) -> Step:
     """One step of minibatch gradient descent, neither compiled nor checked."""
     gradient, optimizer = training.gradient(training.net, training.loss), training.optimizer
 
-    def step(state: TrainState, x: Array, y: Array) -> tuple[TrainState, Array]:
+    def step(state: TrainState, x: HostOrDevice, y: HostOrDevice) -> tuple[TrainState, Array]:
         key = jax.random.fold_in(state.key, state.step)
         value, dparams = gradient(state.params, x, y, key)
         with jax.numpy_dtype_promotion("standard"):  # optax mixes its int32 counts with floats
@@ -111,7 +111,7 @@ def make_step(training: Training) -> Step:
     check_training("make_step", training)
     jitted = jax.jit(pure_step(training))
 
-    def step(state: TrainState, x: Array, y: Array) -> tuple[TrainState, Array]:
+    def step(state: TrainState, x: HostOrDevice, y: HostOrDevice) -> tuple[TrainState, Array]:
         check_state("step", "state", state)
         checks.batch("step", x, y)
         after: tuple[TrainState, Array] = jitted(state, x, y)
@@ -124,17 +124,17 @@ def shuffled(key: Key, epoch: Array | int, examples: int, batch_size: int) -> Ar
     """Row numbers (batches, batch_size) of an epoch: a new permutation of the examples each epoch.
 
     Batches have one fixed shape, so each epoch leaves out the examples % batch_size last rows of
-    its permutation.
+    its permutation. A batch of all examples keeps their order.
     """
     batches = examples // batch_size
+    if batch_size == examples:  # their order would change nothing but rounding
+        return jnp.arange(examples, dtype=jnp.int32)[None]
     epoch_key = jax.random.fold_in(jax.random.fold_in(key, SHUFFLE), epoch)
     order = jax.random.permutation(epoch_key, examples)
     return order[: batches * batch_size].reshape(batches, batch_size)
 
 
-def make_epoch(
-    training: Training, batch_size: int
-) -> Callable[[TrainState, Array, Array], tuple[TrainState, Array]]:
+def make_epoch(training: Training, batch_size: int) -> Step:
     """One compiled epoch: a scan of steps over a seeded permutation of the data.
 
     The returned `epoch(state, x, y)` gives the next state and the loss of each batch (batches,). It
@@ -153,7 +153,7 @@ def make_epoch(
         epoch = state.step // (len(x) // batch_size)
         return jax.lax.scan(body, state, shuffled(state.key, epoch, len(x), batch_size))
 
-    def epoch(state: TrainState, x: Array, y: Array) -> tuple[TrainState, Array]:
+    def epoch(state: TrainState, x: HostOrDevice, y: HostOrDevice) -> tuple[TrainState, Array]:
         check_state("epoch", "state", state)
         checks.batch("epoch", x, y)
         checks.batches("epoch", len(x), batch_size)

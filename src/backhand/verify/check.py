@@ -2,11 +2,13 @@
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import TypeAlias
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from backhand.interop import reads
 from backhand.layer import Array, Params, Tree
 from backhand.verify.cases import Case, aligned
 from backhand.verify.comparisons import Mismatch, by_leaf, compare, located, norm, wide, worst
@@ -29,6 +31,7 @@ DIFFERENCES = 1e-6  # against central differences
 ULPS = 4  # beyond twice autodiff's own error, in the dtype asked for
 SIZES = (1, 7, 8)  # one example; a prime, which is no other axis's size; a power of two
 SCALES = (1.0, 1e-3, 1e3)
+Asked: TypeAlias = tuple[str, float, Callable[[], Mismatch]]  # a check's name, tolerance and doing
 
 
 def check_backward(
@@ -85,12 +88,11 @@ def _examine(subject: Subject, dtypes: list[np.dtype], rng: np.random.Generator)
         sizes = (*SIZES, 0) if subject.empty else SIZES
         cases += [Case(subject, f"batch {n}", subject.resize(n)) for n in sizes]
     notes: list[str] = []
-    asked: list[tuple[str, float, Callable[[], Mismatch]]] = [
-        ("gradient, float64, vs jax.vjp", EXACT, lambda: _gradient(cases, rng)),
-        *(
-            (f"precision, {dtype}, vs autodiff's", 1.0, partial(_precision, case, dtype, rng))
-            for dtype in dtypes
-        ),
+    asked: list[Asked] = [("gradient, float64, vs jax.vjp", EXACT, lambda: _gradient(cases, rng))]
+    for dtype in dtypes:
+        precision = partial(_precision, case, dtype, rng)
+        asked.append((f"precision, {dtype}, vs autodiff's", 1.0, precision))
+    asked += [
         ("central differences, float64", DIFFERENCES, lambda: _differences(case, rng)),
         *_consistency(case, rng),
         ("edges: ±0, ties, ±1e4, −inf", SATURATED, lambda: at_edges(case, notes, rng)),
@@ -183,9 +185,7 @@ def _differences(case: Case, rng: np.random.Generator) -> Mismatch:
     return worst(found)
 
 
-def _consistency(
-    case: Case, rng: np.random.Generator
-) -> list[tuple[str, float, Callable[[], Mismatch]]]:
+def _consistency(case: Case, rng: np.random.Generator) -> list[Asked]:
     """Linear in dy; eager, jitted and vmapped alike; the same twice; forward's value apply's."""
     subject, values, labels = case.subject, case.leaves.values, case.labels
     u, v = normal_like(case.y, rng), normal_like(case.y, rng)
@@ -194,12 +194,11 @@ def _consistency(
         return case.compiled(values, dy)[0]
 
     def linear() -> Mismatch:
-        def mix(a: Tree, b: Tree) -> Tree:
-            return jax.tree.map(
-                lambda a, b: placed(3 * np.asarray(a) - 0.5 * np.asarray(b), a.dtype), a, b
-            )
+        def mix(a: Array, b: Array) -> Array:
+            return placed(3 * np.asarray(a) - 0.5 * np.asarray(b), a.dtype)
 
-        mixed, apart = mix(u, v), mix(by_hand(values, u), by_hand(values, v))
+        mixed = jax.tree.map(mix, u, v)
+        apart = list(map(mix, by_hand(values, u), by_hand(values, v)))
         return compare(labels, by_hand(values, mixed), apart, mixed)
 
     def eager() -> Mismatch:
@@ -225,18 +224,14 @@ def _consistency(
         wanted = jax.tree.leaves(subject.apply(arguments))
         return compare([f"y{i or ''}" for i in range(len(got))], got, wanted, got)
 
-    asked: list[tuple[str, float, Callable[[], Mismatch]]] = [
-        ("linear in dy", EXACT, linear),
-        ("eager = jit", EXACT, eager),
-        ("vmap = one by one", EXACT, vmapped),
-        ("the same twice", 0.0, repeated),
-    ]
-    applied = [] if subject.apply is None else [("forward's value = apply's", EXACT, as_applied)]
-    return asked + applied
+    asked: list[Asked] = [("linear in dy", EXACT, linear), ("eager = jit", EXACT, eager)]
+    asked += [("vmap = one by one", EXACT, vmapped), ("the same twice", 0.0, repeated)]
+    applied: list[Asked] = [("forward's value = apply's", EXACT, as_applied)]
+    return asked + (applied if subject.apply is not None else [])
 
 
 def _unread_residuals(case: Case, rng: np.random.Generator) -> list[str]:
-    """Residuals that backward never reads: follow its jaxpr from the gradients back."""
+    """Residuals that backward never reads."""
     subject, merge = case.subject, case.leaves.merge
     if not subject.has_residuals:
         return []
@@ -249,14 +244,9 @@ def _unread_residuals(case: Case, rng: np.random.Generator) -> list[str]:
         gradients = subject.backward(arguments, treedef.unflatten(leaves), dy)
         return aligned(subject, arguments, gradients)
 
-    jaxpr = jax.make_jaxpr(backward)([leaf for _, leaf in flat], values, dy).jaxpr
-    needed = {id(var) for var in jaxpr.outvars}
-    for equation in reversed(jaxpr.eqns):
-        if any(id(var) in needed for var in equation.outvars):
-            needed |= {id(var) for var in equation.invars}
+    read = reads(backward, [leaf for _, leaf in flat], values, dy)
     names = [f"residuals{jax.tree_util.keystr(path)}" for path, _ in flat]
-    variables = zip(names, jaxpr.invars, strict=False)
-    unread = [name for name, var in variables if id(var) not in needed]
+    unread = [name for name, is_read in zip(names, read, strict=False) if not is_read]
     return [f"backward never reads {', '.join(unread)}"] if unread else []
 
 

@@ -14,11 +14,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from backhand import checks
-from backhand.interop import reads_key
+from backhand.interop import reads
 from backhand.layer import Array, Layer, Params, Residuals, Tree
 from backhand.losses import Loss
 
 Arguments: TypeAlias = tuple[Tree, ...]
+Function: TypeAlias = Callable[..., Tree]  # a user's own
 
 
 class Subject(NamedTuple):
@@ -51,18 +52,14 @@ class Subject(NamedTuple):
 
 
 def as_subject(
-    subject: object,
-    inputs: Arguments,
-    reference: Callable[..., Tree] | None,
-    params: Params,
-    seed: int,
+    subject: object, inputs: Arguments, reference: Function | None, params: Params, seed: int
 ) -> Subject:
     """Whatever `check_backward` was given, as a Subject with floating leaves in float64."""
     if isinstance(subject, Layer):
         return _from_layer(subject, inputs, params, seed)
     if params is not None:
-        says = "params go with a Layer; give a function's as one of its arguments"
-        raise TypeError(f"check_backward: {says}")
+        says = "check_backward: params go with a Layer; give a function's as one of its arguments"
+        raise TypeError(says)
     if isinstance(subject, Loss):
         return _from_loss(subject, inputs, seed)
     if isinstance(subject, tuple | list) and len(subject) == 2 and all(map(callable, subject)):
@@ -89,7 +86,8 @@ def _from_layer(layer: Layer, inputs: Arguments, params: Params, seed: int) -> S
     if params is None:
         params = _off_zero(jax.jit(layer.init)(init_key, x), seed)
     params = cast(params, jnp.float64)
-    at_random = reads_key(layer, params, x, read_key)  # then apply is a different function
+    # If forward draws at random, apply is a different function.
+    at_random = any(reads(lambda key: layer.forward(params, x, key), read_key))
     return Subject(
         name=layer.name,
         names=("params", "x"),
@@ -127,14 +125,10 @@ def _from_loss(loss: Loss, inputs: Arguments, seed: int) -> Subject:
 
 
 def _from_pair(
-    forward: Callable[..., tuple[Tree, Residuals]],
-    backward: Callable[[Residuals, Tree], Tree],
-    reference: Callable[..., Tree] | None,
-    inputs: Arguments,
-    seed: int,
+    forward: Function, backward: Function, reference: Function | None, inputs: Arguments, seed: int
 ) -> Subject:
     arguments = filled(inputs, seed)
-    plain: Callable[..., Tree] = reference or (lambda *args: forward(*args)[0])
+    plain: Function = reference or (lambda *args: forward(*args)[0])
 
     def gradients(arguments: Arguments, residuals: Residuals, dy: Tree) -> Sequence[Tree]:
         given = backward(residuals, dy)
@@ -154,10 +148,7 @@ def _from_pair(
 
 
 def _from_function(
-    function: Callable[..., Tree],
-    reference: Callable[..., Tree] | None,
-    inputs: Arguments,
-    seed: int,
+    function: Function, reference: Function | None, inputs: Arguments, seed: int
 ) -> Subject:
     if reference is None:
         raise TypeError(
@@ -221,14 +212,9 @@ class Leaves(NamedTuple):
         return labels
 
 
-def flatten_with_path(tree: Tree) -> tuple[list[tuple[Tree, Tree]], Tree]:
-    """The leaves with their paths, and the structure; its type has no stubs."""
-    return jax.tree_util.tree_flatten_with_path(tree)
-
-
-def flatten(tree: Tree) -> tuple[list[Array], Tree]:
-    """The leaves and the structure."""
-    return jax.tree.flatten(tree)
+# The leaves, with their paths or without, and the structure, whose type has no stubs.
+flatten_with_path: Callable[[Tree], tuple[list[Tree], Tree]] = jax.tree.flatten_with_path
+flatten: Callable[[Tree], tuple[list[Array], Tree]] = jax.tree.flatten
 
 
 def is_floating(leaf: Tree) -> bool:
@@ -248,8 +234,7 @@ def cast(tree: Tree, dtype: np.dtype | type) -> Tree:
 
 def placed(a: Array | np.ndarray | float, dtype: np.dtype | type) -> Array:
     """A copy of `a` in this dtype, for JAX."""
-    on_device: Array = jax.device_put(np.array(a, dtype))
-    return on_device
+    return jnp.asarray(np.array(a, dtype), dtype)
 
 
 def filled(inputs: Arguments, seed: int) -> Arguments:
@@ -288,7 +273,7 @@ def _name_of(function: object) -> str:
     return str(getattr(function, "__name__", type(function).__name__))
 
 
-def _argument_names(function: Callable[..., Tree], count: int) -> tuple[str, ...]:
+def _argument_names(function: Function, count: int) -> tuple[str, ...]:
     try:
         names = tuple(inspect.signature(function).parameters)[:count]
     except (TypeError, ValueError):
