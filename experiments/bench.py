@@ -1,9 +1,15 @@
-"""The bench: what does writing backprop by hand, and using this library, cost in time?
+"""The bench: what do backprop by hand and this library cost in time?
 
-An epoch of the same perceptron on MNIST-shaped data is timed six ways, one after the other, round after
-round: machines are shared and noisy, so only ratios within a round mean anything. `make bench` runs it.
+A perceptron's epoch on MNIST-shaped data is timed in several ways, in turn, round after round: only
+ratios within a round mean anything on a shared machine. So is a small net, which is all overhead.
+`make bench START=true` times fresh processes up to the end of their first epoch instead.
 """
 
+import os
+import runpy
+import subprocess
+import sys
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,18 +23,41 @@ import numpy as np
 import optax
 
 import backhand as bh
-from backhand import runs
+from backhand import plots, runs
 from backhand.checks import positive_integer
-from backhand.gradients import Gradient
-from backhand.reporting.timing import ratio
-from backhand.training.loop import Loop
-from backhand.training.step import score
+from backhand.models import perceptron
+from backhand.reporting import Report, Table, paragraph, ratio
+from backhand.training import Progress
 
+RAW = Path(__file__).with_name("raw.py")
 INPUTS, CLASSES = 784, 10
+SMALL_EPOCHS = 500
+CLAIMS = (  # one contestant takes at most so many times as long as another
+    ("by hand", "autodiff", 1.02),
+    ("by hand", "raw scan", 1.03),
+    ("by hand", "raw loop", 1.0),
+    ("epoch of fit", "by hand", 1.15),
+    ("small net: fit", "small net: raw", 1.3),
+    ("start: fit", "start: raw", 1.35),
+    ("cached start: fit", "cached start: raw", 1.35),
+)
+FIT = """
+import os, sys, numpy as np, jax, optax, backhand as bh
+from backhand.models import perceptron
+inputs, *hidden, classes, examples, batch_size = map(int, sys.argv[1:])
+rng = np.random.default_rng(0)
+x = rng.random((examples, inputs), np.float32)
+y = rng.integers(0, classes, examples, np.int32)
+net, adam = perceptron(hidden, classes, "relu"), optax.adam(1e-3)
+training = bh.Training(net, bh.softmax_cross_entropy, adam)
+bh.fit(training, (x, y), key=jax.random.key(0), epochs=1, batch_size=batch_size)
+os._exit(0)
+"""
+Timer = Callable[[], float]  # does what is to be timed, and returns how many seconds it took
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(runs.Config):
     """What is timed, and how often."""
 
     hidden: tuple[int, int] = (256, 128)
@@ -38,179 +67,148 @@ class Config:
     examples: int = 60_000
     """Examples an epoch, of 784 random numbers each."""
     rounds: int = 20
-    """How often each epoch is timed; the first, with its compilation, is not counted."""
-    seed: int = 0
-    """Seeds data, weights and the order of contestants."""
-    out: Path = Path("runs/bench")
-    """Folder in which the run makes a folder of its own."""
+    """How often each contestant is timed; a round before, with compilation, is not counted."""
+    start: bool = False
+    """Time fresh processes up to the end of their first epoch, of a tenth of the examples."""
 
     def __post_init__(self) -> None:
-        for width in self.hidden:
-            positive_integer("config", "hidden", width)
+        super().__post_init__()
+        positive_integer("config", "hidden", min(self.hidden))
         positive_integer("config", "rounds", self.rounds, least=2)
         positive_integer("config", "batch_size", self.batch_size)
-        positive_integer("config", "examples", self.examples, least=self.batch_size)
+        positive_integer("config", "examples", self.examples, least=10 * self.batch_size)
 
 
-def run(config: Config, run: runs.Run) -> None:
-    """Time every contestant in every round, in an order drawn for each; print times and ratios."""
+def train(config: Config, run: runs.Run) -> None:
+    """Time every contestant in every round, in a random order."""
     rng = np.random.default_rng(config.seed)
+    progress = Progress(config.rounds + 1, "data and first weights", unit="round")
+    progress.show(0, {})
+    with tempfile.TemporaryDirectory() as cache:
+        timers = starts(config, cache) if config.start else epochs(config, rng) | small(rng)
+        seconds: dict[str, list[float]] = {name: [] for name in timers}
+        for number in range(config.rounds + 1):
+            for turn, name in enumerate(map(str, rng.permutation(list(timers)))):
+                progress.label = f"{name}  "
+                progress.show(number + turn / len(timers), {})
+                elapsed = timers[name]()
+                if number:
+                    seconds[name].append(elapsed)
+                    run.log(round=number, contestant=name, seconds=elapsed)
+        progress.clear()
+    run.keep("bench", times=seconds)
+
+
+def timed(call: Callable[[], object]) -> float:
+    """Seconds until all that the call returns is computed."""
+    start = time.perf_counter()
+    jax.block_until_ready(call())
+    return time.perf_counter() - start
+
+
+def epochs(config: Config, rng: np.random.Generator) -> dict[str, Timer]:
+    """One more epoch of a training, in each way."""
+    raw, size = runpy.run_path(str(RAW)), config.batch_size
     x = jnp.asarray(rng.random((config.examples, INPUTS), np.float32))
     y = jnp.asarray(rng.integers(0, CLASSES, config.examples, np.int32))
-    net = bh.serial(
-        bh.linear(config.hidden[0], bh.he),
-        bh.relu,
-        bh.linear(config.hidden[1], bh.he),
-        bh.relu,
-        bh.linear(CLASSES),
-    )
-    optimizer = optax.adam(1e-3)
-    traces = dict.fromkeys(("by hand", "autodiff"), 0)
+    net, adam = perceptron(config.hidden, CLASSES, "relu"), optax.adam(1e-3)
+    by_hand = bh.Training(net, bh.softmax_cross_entropy, adam)
+    by_autodiff = bh.Training(net, bh.softmax_cross_entropy, adam, bh.autodiff)
 
-    def counted(name: str, gradient: Gradient) -> Gradient:
-        def count(*args: Any) -> Any:
-            traces[name] += 1  # runs when JAX traces the step, not when the step runs
-            return gradient(*args)
+    def more(epoch: Callable[..., Any], state: Any) -> Timer:
+        states = [state]  # an epoch uses up the state that it is given
 
-        return count
+        def call() -> object:
+            states[0], values = epoch(states[0], x, y)
+            return states[0], values
 
-    loss = bh.softmax_cross_entropy
-    some = x[: config.examples // 10 or 1], y[: config.examples // 10 or 1]
-    step = bh.make_step(bh.manual(net, loss), optimizer)
-    bare = bh.make_epoch(step, config.batch_size)
+        return partial(timed, call)
 
-    def with_metrics(state: bh.TrainState, x: Any, y: Any) -> tuple[bh.TrainState, Any]:
-        """An epoch as one watches it: its mean loss, then loss and accuracy on a tenth of the examples."""
-        state, values = bare(state, x, y)
-        score(net, loss, state.params, *some, [bh.accuracy])
-        return state, values.mean(keepdims=True)
+    def in_fit() -> float:
+        """From the end of the first epoch to that of the third, halved."""
+        ends, some = [], (x[: len(x) // 10], y[: len(x) // 10])
+        bh.fit(
+            by_hand, (x, y), key=jax.random.key(0), epochs=3, batch_size=size, validation=some,
+            metrics=[bh.accuracy], on_epoch=lambda *_: ends.append(time.perf_counter()),
+        )  # fmt: skip
+        return (ends[2] - ends[0]) / 2
 
-    def guarded(loop: Loop, *_: Any) -> tuple[Loop, Any]:
-        """An epoch as `fit` takes it: in chunks, each looked through for numbers that are not finite."""
-        return loop, loop.epoch()
+    def start() -> bh.TrainState:
+        return bh.init_state(by_hand, jax.random.key(config.seed), x)
 
-    contestants: dict[str, Callable[[Any, Any, Any], Any]] = {
-        "by hand": bh.make_epoch(
-            bh.make_step(counted("by hand", bh.manual(net, loss)), optimizer), config.batch_size
-        ),
-        "by hand, with metrics": with_metrics,
-        "by hand, guarded": guarded,
-        "autodiff": bh.make_epoch(
-            bh.make_step(counted("autodiff", bh.autodiff(net, loss)), optimizer), config.batch_size
-        ),
-        "raw scan": raw_scan(optimizer, config.batch_size),
-        "raw loop": raw_loop(optimizer, config.batch_size),
+    widths = (INPUTS, *config.hidden, CLASSES)
+    return {
+        "by hand": more(bh.make_epoch(by_hand, size), start()),
+        "autodiff": more(bh.make_epoch(by_autodiff, size), start()),
+        "raw scan": more(raw["scan"](adam, size), raw["start"](widths, adam)),
+        "raw loop": more(raw["loop"](adam, size), raw["start"](widths, adam)),
+        "epoch of fit": in_fit,
     }
-    states: dict[str, Any] = {}
-    for name in contestants:
-        state = bh.init_state(jax.random.key(config.seed), net, optimizer, x)
-        weights = tuple(tuple(p) for p in state.params if p)
-        states[name] = (weights, optimizer.init(weights), state.key) if name.startswith("raw") else state
-        if contestants[name] is guarded:
-            states[name] = Loop(state, step, (x, y), net=net, loss=loss, batch_size=config.batch_size)
-
-    seconds: dict[str, list[float]] = {name: [] for name in contestants}
-    for number in range(config.rounds + 1):
-        for name in rng.permutation(list(contestants)):
-            start = time.perf_counter()
-            states[name], values = jax.block_until_ready(contestants[name](states[name], x, y))
-            elapsed = time.perf_counter() - start
-            if number > 0:
-                seconds[name].append(elapsed)
-                run.log(round=number, contestant=str(name), seconds=elapsed, loss=float(values[-1]))
-
-    results = {
-        "seconds": {name: float(np.median(times)) for name, times in seconds.items()},
-        "ratios": {
-            name: ratio(seconds["by hand"], seconds[name]) for name in contestants if name != "by hand"
-        },
-        "metrics_over_raw": ratio(seconds["by hand, with metrics"], seconds["raw scan"]),
-        "guarded_over_bare": ratio(seconds["by hand, guarded"], seconds["by hand"]),
-        "traces": traces,
-    }
-    run.write_json("results.json", results)
-    print_table(config, results)
 
 
-def raw_gradient(weights: Any, x: Any, y: Any) -> tuple[Any, Any]:
-    """The same maths as one would write it once, for this net alone, in plain JAX."""
-    (w1, b1), (w2, b2), (w3, b3) = weights
-    h1 = jnp.maximum(x @ w1 + b1, 0)
-    h2 = jnp.maximum(h1 @ w2 + b2, 0)
-    z = h2 @ w3 + b3
-    z = z - z.max(1, keepdims=True)
-    total = jnp.exp(z).sum(1, keepdims=True)
-    value = (jnp.log(total)[:, 0] - jnp.take_along_axis(z, y[:, None], axis=1)[:, 0]).mean()
-    d3 = (jnp.exp(z) / total - jax.nn.one_hot(y, CLASSES, dtype=z.dtype)) / len(x)
-    d2 = jnp.where(h2 > 0, d3 @ w3.T, 0)
-    d1 = jnp.where(h1 > 0, d2 @ w2.T, 0)
-    return value, ((x.T @ d1, d1.sum(0)), (h1.T @ d2, d2.sum(0)), (h2.T @ d3, d3.sum(0)))
+def small(rng: np.random.Generator) -> dict[str, Timer]:
+    """The whole training of 2-8-8-2, full batch, with scores of both splits after each epoch."""
+    xs = [rng.standard_normal((400, 2), np.float32) for _ in range(2)]
+    (x, y), validation = ((x, (x[:, 0] > 0).astype(np.int32)) for x in xs)
+    raw, adam = runpy.run_path(str(RAW)), optax.adam(1e-2)
+    training = bh.Training(perceptron((8, 8), 2, "relu"), bh.softmax_cross_entropy, adam)
+
+    def fit() -> object:
+        return bh.fit(
+            training, (x, y), key=jax.random.key(0), epochs=SMALL_EPOCHS, batch_size=len(x),
+            validation=validation, metrics=[bh.accuracy], score_train=True,
+        )  # fmt: skip
+
+    weights, *_ = raw["start"]((2, 8, 8, 2), adam)
+    scan = partial(raw["full_batch"](adam, SMALL_EPOCHS), weights, x, y, *validation)
+    return {"small net: fit": partial(timed, fit), "small net: raw": partial(timed, scan)}
 
 
-def raw_step(optimizer: optax.GradientTransformation) -> Callable[[Any, Any, Any], Any]:
-    """One step of the raw training."""
-
-    def step(carry: Any, x: Any, y: Any) -> Any:
-        weights, opt_state = carry
-        value, gradient = raw_gradient(weights, x, y)
-        updates, opt_state = optimizer.update(gradient, opt_state, weights)
-        return (optax.apply_updates(weights, updates), opt_state), value
-
-    return step
-
-
-def raw_scan(optimizer: optax.GradientTransformation, batch_size: int) -> Callable[[Any, Any, Any], Any]:
-    """A raw epoch in one jitted scan, with the library's kind of shuffling: the fastest we know to write."""
-    step = raw_step(optimizer)
-
-    @partial(jax.jit, donate_argnums=0)
-    def epoch(state: Any, x: Any, y: Any) -> Any:
-        *carry, key = state
-        key, order_key = jax.random.split(key)
-        order = jax.random.permutation(order_key, len(x))
-        rows = order[: len(x) // batch_size * batch_size].reshape(-1, batch_size)
-        carry, values = jax.lax.scan(lambda carry, r: step(carry, x[r], y[r]), tuple(carry), rows)
-        return (*carry, key), values
-
-    return epoch
+def starts(config: Config, cache: str) -> dict[str, Timer]:
+    """A fresh process up to the end of its first epoch, without and with a compilation cache."""
+    sizes = INPUTS, *config.hidden, CLASSES, config.examples // 10, config.batch_size
+    prefix = "JAX_PERSISTENT_CACHE_MIN_"  # everything is cached, however small
+    cached = {f"{prefix}COMPILE_TIME_SECS": "0", f"{prefix}ENTRY_SIZE_BYTES": "-1"}
+    cached |= {"JAX_COMPILATION_CACHE_DIR": cache}
+    kinds = {"start": {"JAX_ENABLE_COMPILATION_CACHE": "0"}, "cached start": cached}
+    timers: dict[str, Timer] = {}
+    for kind, environment in kinds.items():
+        for name, program in {"fit": ("-c", FIT), "raw": (str(RAW),)}.items():
+            command = [sys.executable, *program, *map(str, sizes)]
+            start = partial(subprocess.run, command, check=True, env=os.environ | environment)
+            timers[f"{kind}: {name}"] = partial(timed, start)
+    return timers
 
 
-def raw_loop(optimizer: optax.GradientTransformation, batch_size: int) -> Callable[[Any, Any, Any], Any]:
-    """A raw epoch as most tutorials write it: a Python loop that calls a jitted step."""
-    step = jax.jit(raw_step(optimizer))
-
-    def epoch(state: Any, x: Any, y: Any) -> Any:
-        *carry, key = state
-        key, order_key = jax.random.split(key)
-        order = np.asarray(jax.random.permutation(order_key, len(x)))
-        values = []
-        for start in range(0, len(x) - batch_size + 1, batch_size):
-            rows = order[start : start + batch_size]
-            carry, value = step(tuple(carry), x[rows], y[rows])
-            values.append(value)
-        return (*carry, key), values
-
-    return epoch
+GOOD = "By hand is as fast as by autodiff, and the library hardly slower than raw JAX."
+BAD = "Something is clearly slower here than the library claims: the table says what."
+UNCLEAR = "No ratio of times is clearly over its bar; some need more rounds to be sure."
+READING = """
+How many times as long one took as the other: the median over the rounds, and its 95 % bootstrap
+interval. Over is a ratio whose whole interval is above its bar, within one that is nowhere above.
+By hand is an epoch of make_epoch; one of fit also scores a tenth of the examples; raw is plain
+JAX."""
 
 
-def print_table(config: Config, results: dict[str, Any]) -> None:
-    """Times and ratios on the terminal."""
-    net = "-".join(map(str, (INPUTS, *config.hidden, CLASSES)))
-    rows = []
-    for name, median in results["seconds"].items():
-        r = results["ratios"].get(name)
-        cells = (f"{r['median']:.3f}", f"{r['low']:.3f} – {r['high']:.3f}") if r else ("", "")
-        rows.append((name, f"{median:.3f}", *cells, str(results["traces"].get(name, ""))))
-    title = f"an epoch of {net}: {config.examples:,} examples, batch {config.batch_size}, Adam"
-    runs.print_table(("", "median s", "by hand / it", "95 % interval", "traces"), rows, title)
-    r, guard = results["metrics_over_raw"], results["guarded_over_bare"]
-    print(
-        f"with a guard against numbers that are not finite / without: {guard['median']:.3f} "
-        f"({guard['low']:.3f} – {guard['high']:.3f})\n"
-        f"with shuffling and metrics, by hand / raw scan: {r['median']:.3f} ({r['low']:.3f} – {r['high']:.3f})\n"
-        f"metrics: the training loss as it runs; loss and accuracy after it, on {config.examples // 10 or 1:,} examples"
-    )
+def report(_: Config, run: runs.Run) -> Report:
+    """The page: each claim's ratio beside its bar."""
+    seconds = run.kept["bench"].facts["times"]
+    ratios, bars, rows = {}, {}, []
+    for one, other, bar in CLAIMS:
+        if {one, other} <= set(seconds):
+            name = f"{one} / {other}"
+            middle, low, high = ratio(seconds[one], seconds[other]).values()
+            ratios[name], bars[name] = (middle, low, high), bar
+            verdict = "over" if low > bar else "within" if high <= bar else "unclear"
+            rows.append((name, f"{middle:.3f}", f"{low:.3f}–{high:.3f}", f"{bar:.2f}", verdict))
+    verdicts = {row[-1] for row in rows}
+    finding = BAD if "over" in verdicts else UNCLEAR if "unclear" in verdicts else GOOD
+    drawing = plots.intervals(ratios, "One's time / the other's", "ratio", ("bar", bars))
+    table = Table(("time of", "ratio", "95 %", "bar", "verdict"), rows)
+    medians = [(name, f"{np.median(times):.3f}") for name, times in seconds.items()]
+    pieces = [paragraph(READING), table.html(), Table(("contestant", "median s"), medians).html()]
+    return Report("What it costs in time", finding, run.figure("time", drawing), pieces, table)
 
 
 if __name__ == "__main__":
-    runs.main(Config, run, "Time an epoch by hand, by autodiff, and in raw JAX, in interleaved rounds.")
+    runs.main(Config, train, report, description="Time epochs by hand, by autodiff, in raw JAX.")

@@ -1,50 +1,88 @@
 """The lab: 1-, 2- and 3-layer perceptrons on handwritten digits, trained by hand-written backprop.
 
-Each net is trained twice from one seed, once by our backward passes and once by jax.grad, and the two
-trajectories are compared after every epoch. `make lab` runs it; `make lab SEED=3 HIDDEN="64 32"` sets flags.
+Each net is trained twice from one key, by hand and by autodiff, and the two trainings are compared
+after every epoch. `make lab` runs it; `make lab SEED=3 HIDDEN="64 32"` sets flags.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Literal
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import pairwise
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.flatten_util import ravel_pytree
+from scipy.special import softmax
 
 import backhand as bh
-from backhand import data, plots, runs
-from backhand.checks import positive_float32, positive_integer, seed_in_range
-from backhand.models.perceptron import (
-    OPTIMIZERS,
-    Activation,
-    Optimizer,
-    perceptron,
-    perceptron_name,
-)
-from backhand.reporting import page as report
-from backhand.storage import parameters as files
+from backhand import data, plots, reporting, runs
+from backhand.checks import positive_float32, positive_integer
+from backhand.layer import Array, Params
+from backhand.models import Activation, perceptron
+from backhand.reporting import Measure, Question, Report, Table, Trained, contrast, figures
+from backhand.training import OPTIMIZERS, Optimizer
 
 LOSSES = {"softmax_cross_entropy": bh.softmax_cross_entropy, "cross_entropy": bh.cross_entropy}
 GRADIENTS = {"manual": bh.manual, "autodiff": bh.autodiff}
 
+# Each gives a number a test picture, not a seed: nets are compared picture by picture.
+ERROR = Measure("test error", lambda net: 100 * net.facts["wrong"], "%", "higher", ".1f")
+LOSS = Measure("test loss", lambda net: net.facts["losses"], "nats", "higher", ".3f")
+CONFIDENCE = Measure("confidence", lambda net: 100 * net.facts["p"].max(1), "%", form=".1f")
+
+SURER = partial(
+    Question,
+    "What does training past the lowest validation loss do?",
+    better="It makes the nets more confident of what they say.",
+    worse="It makes the nets less confident of what they say.",
+    unclear="It does not clearly change how confident the nets are.",
+    mixed="It makes some nets more confident, but not all of them clearly.",
+    missing="The validation loss was lowest at the end: no net was trained past it.",
+)
+OVERCONFIDENT = (
+    "Past the lowest validation loss, training makes these nets more confident, but not clearly "
+    "more often right."
+)
+DEEPER = partial(
+    Question,
+    "Do deeper nets make fewer mistakes?",
+    better="Yes: every layer added lowers the test error.",
+    worse="No: every layer added raises the test error.",
+    unclear="The test pictures are too few to tell: no net is clearly better than the one before.",
+    mixed="Some of the layers added change the test error clearly, others don't.",
+)
+READ_TABLE = (
+    "After the last epoch, with the 95 % interval by Wilson's formula: how the net may do on new "
+    "pictures. |Δ| is how far a parameter was, at most, from where training by hand had it."
+)
+READ_EARLY = (
+    "“Early” is the net after the epoch with its lowest validation loss. Confidence is the "
+    "probability that a net gives its answer. The test pictures had no part in choosing the epoch."
+)
+READ_DRIFT = (
+    "Both trainings start from the same parameters and take the same sums, in different orders. "
+    "Rounding makes them differ in the last digit, and training lets that grow, most if a gradient "
+    "is little but rounding. Run make lab PRECISION=float64 to see the differences stay small."
+)
+READ_WEIGHTS = (
+    "The first figure is the deepest net's. In the others, a picture is one unit of a first layer: "
+    "ink on orange pixels speaks for it, on blue ones against."
+)
+READ_WRONG = "Of the net that is right most often in validation, after its last epoch."
+
 
 @dataclass(frozen=True)
-class Config:
+class Config(runs.PictureConfig):
     """What the lab trains, and how."""
 
-    dataset: str = "digits"
-    """Which pictures: digits, scikit-learn's 1,797 of 8×8 pixels; mnist, fashion_mnist or kmnist, 70,000 of 28×28
-    through TensorFlow Datasets; or another set of theirs that lies prepared as ArrayRecord."""
-    data_dir: Path | None = None
-    """Where TensorFlow Datasets' downloads/ are, or go; without it TFDS_DATA_DIR, or ~/tensorflow_datasets."""
     hidden: tuple[int, ...] = (128, 64)
-    """Hidden widths. Nets of every depth up to all of them are trained: 128 64 makes 1, 2 and 3 layers."""
+    """Hidden widths: 128 64 trains a net of 1, of 2 and of 3 layers."""
     activation: Activation = "relu"
     """What stands between linear layers."""
     loss: Literal["softmax_cross_entropy", "cross_entropy"] = "softmax_cross_entropy"
-    """On logits, or the lesson's on probabilities, after a softmax layer."""
+    """On logits; or on probabilities, after a softmax layer, as in the lesson."""
     optimizer: Optimizer = "adam"
     """optax's; momentum is sgd with momentum 0.9."""
     learning_rate: float = 5e-3
@@ -53,304 +91,157 @@ class Config:
     """Examples a step."""
     epochs: int = 60
     """Passes over the training data."""
-    seed: int = 0
-    """Seeds the split of the data, the first weights and the order of examples."""
     gradient: Literal["manual", "autodiff", "both"] = "both"
     """Backprop by hand, by jax.grad, or each in turn from the same start, to compare them."""
     precision: Literal["float32", "float64"] = "float32"
-    """In float64 what rounding sets apart, by hand and by autodiff, stays together."""
-    resume: Path | None = None
-    """The folder of a run that was cut short, to go on in it where it was."""
-    out: Path = Path("runs/lab")
-    """Folder in which the run makes a folder of its own."""
+    """float64 keeps rounding from leading the two trainings apart."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         for width in self.hidden:
             positive_integer("config", "hidden", width)
         positive_float32("config", "learning_rate", self.learning_rate)
         positive_integer("config", "batch_size", self.batch_size)
         positive_integer("config", "epochs", self.epochs)
-        seed_in_range("config", self.seed)
 
 
-def run(config: Config, run: runs.Run) -> None:
-    """Train every depth, print the table, leave the report; interrupted, do so for the depths that are done."""
-    digits = runs.refusing(data.pictures, config.dataset, config.data_dir, config.seed)
-    count = len(digits["train"].x)
-    if config.batch_size > count:
-        raise runs.RefusedError(
-            f"batch_size should be at most {count}, all training digits, got {config.batch_size}"
+def load(config: Config) -> data.Dataset:
+    """The pictures; ValueError if a batch takes more than there are."""
+    pictures = data.pictures(config.dataset, config.data_dir, config.seed)
+    if config.batch_size > (most := len(pictures["train"].y)):
+        raise ValueError(
+            f"batch_size should be at most {most}, all training pictures, got {config.batch_size}"
         )
-    run.data(digits.sha256)
-    params, probabilities, results = {}, {}, []
-    try:
-        with jax.enable_x64(config.precision == "float64"):
-            for depth in range(1, len(config.hidden) + 2):
-                params[name(depth)], probabilities[name(depth)], result = train(config, run, digits, depth)
-                results.append(result)
-                run.save_params(params)
-                run.save_arrays("test-probabilities.safetensors", probabilities)
-                run.write_json("results.json", results)
-    finally:
-        if results:
-            header, *rows = table_of(results)
-            runs.print_table(header, rows, "accuracy after the last epoch")
-            path = write_report(config, run, digits)
-            print(f"parameters  sha256 {run.receipt['params_sha256']}\nreport      {path}")
-
-
-def network(config: Config, depth: int, classes: int) -> bh.Layer:
-    """A perceptron of that many linear layers."""
-    body = perceptron(config.hidden[: depth - 1], classes, config.activation)
-    return bh.serial(*body.parts, bh.softmax) if config.loss == "cross_entropy" else body
-
-
-def train(
-    config: Config, run: runs.Run, digits: data.Dataset, depth: int
-) -> tuple[Any, np.ndarray, dict[str, Any]]:
-    """Train one net by each gradient asked for, logging every epoch.
-
-    Returns the parameters and test probabilities of the first training, and the results of all.
-    """
-    splits = {split: (x.astype(config.precision), y) for split, (x, y) in digits.splits.items()}
-    inputs, classes = splits["train"][0].shape[1], len(digits.class_names)
-    net, loss = network(config, depth, classes), LOSSES[config.loss]
-    optimizer = OPTIMIZERS[config.optimizer](config.learning_rate)
-    start = bh.init_state(
-        jax.random.key(config.seed), net, optimizer, splits["train"][0][: config.batch_size]
-    )
-    result: dict[str, Any] = {
-        "layers": depth,
-        "net": perceptron_name(inputs, config.hidden[: depth - 1], classes),
-        "parameters": sum(leaf.size for leaf in jax.tree.leaves(start.params)),
-    }
-    if config.gradient == "both":
-        x, y = (a[: config.batch_size] for a in splits["train"])
-        by_hand, by_autodiff = (
-            gradient(net, loss)(start.params, x, y, jax.random.key(config.seed))[1]
-            for gradient in GRADIENTS.values()
-        )
-        result["gradient_difference"] = relative_difference(by_hand, by_autodiff)
-    ends: list[Any] = []
-    for gradient in GRADIENTS if config.gradient == "both" else [config.gradient]:
-
-        def on_epoch(state: bh.TrainState, scores: dict[str, float], gradient: str = gradient) -> None:
-            record = {
-                **scores,
-                "max_w": [float(jnp.abs(p.w).max()) for p in state.params if isinstance(p, bh.Linear)],
-            }
-            if config.gradient == "both":
-                # In files, so that a run that goes on finds them.
-                path = f"checkpoints/epochs/{depth}-{scores['epoch']}.safetensors"
-                now = files.named_arrays({"params": state.params, "loss": np.float64(scores["loss"])})
-                if gradient == "manual":
-                    run.save_arrays(path, now)
-                else:
-                    record |= drift_between(run.arrays(path), now)
-            run.log(layers=depth, gradient=gradient, **record)
-
-        state, history = bh.fit(
-            start,
-            bh.make_step(GRADIENTS[gradient](net, loss), optimizer),
-            splits["train"],
-            net=net,
-            loss=loss,
-            epochs=config.epochs,
-            batch_size=config.batch_size,
-            validation=splits["validation"],
-            metrics=[bh.accuracy],
-            on_epoch=on_epoch,
-            checkpoints=run.checkpoints(f"{name(depth)}, {gradient}"),
-        )
-        ends.append(state.params)
-        result[gradient] = {
-            "train": history["accuracy"][-1],
-            "validation": history["val_accuracy"][-1],
-            "test": bh.evaluate(net, loss, state.params, *splits["test"], [bh.accuracy])["accuracy"],
-        }
-    if config.gradient == "both":
-        of_second = [r for r in run.metrics() if (r["layers"], r["gradient"]) == (depth, "autodiff")]
-        result |= {key: max(r[key] for r in of_second) for key in ("drift_params", "drift_loss")}
-    prediction = net.apply(ends[0], jnp.asarray(splits["test"][0]))
-    return (
-        ends[0],
-        np.asarray(prediction if config.loss == "cross_entropy" else jax.nn.softmax(prediction)),
-        result,
-    )
-
-
-def write_report(config: Config, run: runs.Run, digits: data.Dataset) -> Path:
-    """Draw the figures and write the report, from the run's files and the data set."""
-    results = run.read_json("results.json")
-    first = first_gradient(results)
-    best = max(results, key=lambda result: result[first]["validation"])
-    learning, growth, drift = curves(run, results)
-    header, *rows = table_of(results)
-    train, validation, test = (len(split.y) for split in digits.splits.values())
-    pieces = [
-        report.paragraph(conclusion(results, best, test), lead=True),
-        report.table(header, rows),
-        report.paragraph(
-            f"Accuracies, after {config.epochs} epochs on {train:,} digits. {validation} more were kept for "
-            f"validation, and the {test} test digits scored once, at the end."
-        ),
-        report.heading("Learning"),
-        report.figures(*learning),
-        report.heading("How the weights grow"),
-        report.figures(*growth),
-        *first_layers(run, results, digits),
-        report.heading("What goes wrong"),
-        report.paragraph(
-            f"The net with the best validation accuracy, {name(best['layers'])}, on the test digits:"
-        ),
-        report.figures(*mistakes(run, best, digits)),
-        *run.again(),
-    ]
-    if drift:
-        pieces[5:5] = [
-            report.heading("By hand and by autodiff"),
-            report.paragraph(drift_in_words(config, results)),
-            report.figures(*drift),
-        ]
-    return run.write("report.html", report.page(f"Perceptrons on {config.dataset}", *pieces))
-
-
-def curves(run: runs.Run, results: list[dict[str, Any]]) -> tuple[list[str], list[str], list[str]]:
-    """What changed from epoch to epoch: learning, the size of the weights, the drift between the two trainings."""
-    metrics = run.metrics()
-
-    def history(depth: int, gradient: str) -> dict[str, list[Any]]:
-        records = [r for r in metrics if (r["layers"], r["gradient"]) == (depth, gradient)]
-        return {key: [record[key] for record in records] for key in records[0]}
-
-    losses, accuracies, growth, drift = [], [], [], []
-    for depth in (result["layers"] for result in results):
-        h = history(depth, first_gradient(results))
-        series = {"train": h["loss"], "validation": h["val_loss"]}
-        drawing = plots.curves(series, f"{name(depth)}: loss", "cross-entropy, nats", log=True)
-        losses.append(run.figure(f"loss-{depth}", *drawing))
-        series = {"train": h["accuracy"], "validation": h["val_accuracy"]}
-        drawing = plots.curves(series, f"{name(depth)}: accuracy", "share of digits right")
-        accuracies.append(run.figure(f"accuracy-{depth}", *drawing))
-        series = {
-            f"layer {i}": list(values) for i, values in enumerate(zip(*h["max_w"], strict=True), start=1)
-        }
-        growth.append(
-            run.figure(f"max-w-{depth}", *plots.curves(series, f"{name(depth)}: max |w|", "largest |w|"))
-        )
-        if "drift_params" in results[0]:
-            h = history(depth, "autodiff")
-            series = {"max |Δparams|": h["drift_params"], "|Δloss|": h["drift_loss"]}
-            drawing = plots.curves(series, f"{name(depth)}: drift", "absolute difference", log=True)
-            drift.append(run.figure(f"drift-{depth}", *drawing))
-    return losses + accuracies, growth, drift
-
-
-def first_layers(run: runs.Run, results: list[dict[str, Any]], digits: data.Dataset) -> list[str]:
-    """A report's section on each net's first weights, as pictures."""
-    if digits.image_shape is None:  # in colour
-        return []
-    params = run.arrays("params.safetensors")
-    pictures = []
-    for depth in (result["layers"] for result in results):
-        w = params[f"{name(depth)}.0.w"]
-        units = "one a class" if depth == 1 else f"{min(32, w.shape[1])} of {w.shape[1]} units"
-        drawing = plots.weight_pictures(w, digits.image_shape, f"{name(depth)}: {units}", most=32)
-        pictures.append(run.figure(f"weights-{depth}", *drawing))
-    return [
-        report.heading("What the first layer looks for"),
-        report.paragraph(
-            "Each picture is one unit's weights: ink on red pixels speaks for it, on blue ones against."
-        ),
-        report.figures(*pictures),
-    ]
-
-
-def mistakes(run: runs.Run, best: dict[str, Any], digits: data.Dataset) -> list[str]:
-    """Which test digits the best net takes for which, and the mistakes it is surest of."""
-    p, (x, y) = run.arrays("test-probabilities.safetensors")[name(best["layers"])], digits["test"]
-    drawing = plots.confusion(y, p.argmax(1), digits.class_names, "test digits")
-    pictures = [run.figure("confusion", *drawing)]
-    if digits.image_shape is not None:
-        surest = plots.mistakes(x.reshape(-1, *digits.image_shape), y, p, digits.class_names)
-        pictures += [run.figure("mistakes", *surest)] if surest else []
     return pictures
 
 
-def conclusion(results: list[dict[str, Any]], best: dict[str, Any], count: int) -> str:
-    """What came out, in a sentence or two."""
-    first = first_gradient(results)
-    how = "backprop written out by hand" if first == "manual" else "jax.grad"
-    scores = ", ".join(f"{r[first]['test']:.1%} with {name(r['layers'])}" for r in results)
-    wrong = round((1 - best[first]["test"]) * count)
-    return (
-        f"Trained by {how}, {scores} of the test digits are right. The net best in validation, "
-        f"{name(best['layers'])}, gets {wrong} of {count} wrong."
-    )
+def train(config: Config, run: runs.Run, pictures: data.Dataset) -> None:
+    """Train a net of each depth by each gradient from one start, and keep what came of it."""
+    loss, optimizer = LOSSES[config.loss], OPTIMIZERS[config.optimizer](config.learning_rate)
+    with jax.enable_x64(config.precision == "float64"):
+        splits = {
+            name: data.Split(x.astype(config.precision), y)
+            for name, (x, y) in pictures.splits.items()
+        }
+        for depth in range(1, len(config.hidden) + 2):
+            hidden, classes = config.hidden[: depth - 1], len(pictures.class_names)
+            net, first = perceptron(hidden, classes, config.activation), None
+            if config.loss == "cross_entropy":
+                net = bh.serial(*net.parts, bh.softmax)
+            training = bh.Training(net, loss, optimizer)
+            start = bh.init_state(training, jax.random.key(config.seed), splits["train"][0])
+            for gradient in GRADIENTS if config.gradient == "both" else [config.gradient]:
+                name = "1 layer" if depth == 1 else f"{depth} layers"
+                name += f", {gradient}" if first else ""
+                state, history = bh.fit(
+                    replace(training, gradient=GRADIENTS[gradient]), splits["train"], state=start,
+                    epochs=config.epochs, batch_size=config.batch_size, metrics=[bh.accuracy],
+                    validation=splits["validation"], observe=observe,
+                    checkpoints=run.checkpoints(name),
+                )  # fmt: skip
+                log = {key: values for key, values in history.items() if key != "params"}
+                if first:
+                    log["drift_params"] = np.abs(history["params"] - first["params"]).max(1)
+                    log["drift_loss"] = np.abs(history["loss"] - first["loss"])
+                if not first:
+                    first, lowest = history, history["val_loss"].argmin()
+                    if lowest < config.epochs - 1:
+                        early = ravel_pytree(state.params)[1](history["params"][lowest])
+                        run.keep(f"{name}, early", early, None, **facts(training, early, splits))
+                run.keep(name, state.params, log, **facts(training, state.params, splits))
 
 
-def drift_in_words(config: Config, results: list[dict[str, Any]]) -> str:
-    """How far the two trainings went apart, and why."""
-    worst = max(result["drift_params"] for result in results)
-    if worst == 0:
-        return "Each net was trained twice from one seed, and both went through the same parameters, bit for bit."
-    moved = sum(r["manual"]["test"] != r["autodiff"]["test"] for r in results)
-    again = " Run make lab PRECISION=float64 to see it stay small." if config.precision == "float32" else ""
-    return (
-        f"Each net was trained twice from one seed. At the start, on one batch, the two gradients differ by at most "
-        f"{max(r['gradient_difference'] for r in results):.1g} of their length: they are the same sums, taken in "
-        f"different orders and rounded to {config.precision}. Training lets such differences grow, the more so where "
-        f"the loss is nearly 0 and a gradient is little but rounding. On the way a parameter differed by "
-        f"{worst:.2g} at most; in the end, so did {moved or 'none'} of the {len(results)} test accuracies.{again}"
-    )
+def observe(params: Params) -> dict[str, Array]:
+    """What is recorded each epoch: all parameters in one row, and the largest |w| of each layer."""
+    largest = [jnp.abs(p.w).max() for p in params if isinstance(p, bh.Linear)]
+    return {"params": ravel_pytree(params)[0], "max_w": jnp.stack(largest)}
 
 
-def table_of(results: list[dict[str, Any]]) -> list[tuple[str, ...]]:
-    """Header and rows of the table of results."""
-    first = first_gradient(results)
-    both = all(gradient in results[0] for gradient in GRADIENTS)
-    table = [
-        (
-            "net",
-            "params",
-            "train",
-            "valid.",
-            "test",
-            *(("autodiff", "|Δparams|", "|Δloss|") if both else ()),
-        )
-    ]
-    for r in results:
-        scores = [f"{r[first][split]:.2%}" for split in ("train", "validation", "test")]
-        drift = (
-            [f"{r['autodiff']['test']:.2%}", f"{r['drift_params']:.1e}", f"{r['drift_loss']:.1e}"]
-            if both
-            else []
-        )
-        table.append((r["net"], f"{r['parameters']:,}", *scores, *drift))
-    return table
+def facts(training: bh.Training, params: Params, of: Mapping[str, data.Split]) -> dict[str, object]:
+    """How often a net is right in training; each test picture's loss, mistake and probabilities."""
+    right = bh.evaluate(training, params, *of["train"], [bh.accuracy])["accuracy"]
+    x, y = of["test"]
+    z = np.asarray(training.net.apply(params, jnp.asarray(x)), np.float64)
+    p = z if training.loss is bh.cross_entropy else softmax(z, axis=1)
+    losses = -np.log(np.maximum(p[np.arange(len(y)), y], np.finfo(np.float32).tiny))
+    return {"right": right, "losses": losses, "wrong": p.argmax(1) != y, "p": p}
 
 
-def first_gradient(results: list[dict[str, Any]]) -> str:
-    """By which gradient the nets shown were trained: by hand, if that was asked for."""
-    return "manual" if "manual" in results[0] else "autodiff"
+def questions(
+    kept: Mapping[str, Trained],
+) -> tuple[str, Question, Question, list[reporting.Contrast]]:
+    """The finding, the two questions, and contrasts to show beside the first."""
+    nets = [net for name, net in kept.items() if "," not in name]
+    past = [(kept[early], net) for net in nets if (early := f"{net.name}, early") in kept]
+    surer = SURER([contrast(CONFIDENCE, *pair, paired=True) for pair in past])
+    errors, losses = ([contrast(m, *pair, paired=True) for pair in past] for m in (ERROR, LOSS))
+    deeper = DEEPER([contrast(ERROR, *pair, paired=True) for pair in pairwise(nets)])
+    sure = surer.verdict == surer.better and not any(error.difference.clear for error in errors)
+    return OVERCONFIDENT if sure else surer.verdict, surer, deeper, [*errors, *losses]
 
 
-def name(depth: int) -> str:
-    """What a net of that depth is called."""
-    return "1 layer" if depth == 1 else f"{depth} layers"
+def report(config: Config, run: runs.Run, pictures: data.Dataset) -> Report:
+    """The finding and its picture, the table, then a section a question."""
+    finding, surer, deeper, beside = questions(run.kept)
+    nets = [net for name, net in run.kept.items() if "," not in name]
+    twins = [net for name, net in run.kept.items() if name.endswith("autodiff")]
+
+    def curves(key: str, title: str, unit: str, wide: bool = False) -> str:
+        shown = twins if key.startswith("drift") else nets
+        series = {net.name: net.history[key] for net in shown}
+        drawing = plots.curves(series, title, unit, log=key != "val_accuracy", wide=wide)
+        return run.figure(key, drawing, wide)
+
+    loss = curves("loss", "Training loss", "nats")
+    right = curves("val_accuracy", "Validation accuracy", "share right")
+    by_layer = {f"layer {i}": w for i, w in enumerate(nets[-1].history["max_w"].T, start=1)}
+    weights = [run.figure("max-w", plots.curves(by_layer, "Largest |w|", "|w|"))]
+    shape, names = pictures.image_shape, pictures.class_names
+    for i, net in enumerate(nets, start=1):
+        if shape:  # not in colour
+            drawing = plots.weight_pictures(np.asarray(net.params[0].w), shape, net.name)
+            weights.append(run.figure(f"weights-{i}", drawing))
+    best = max(nets, key=lambda net: net.history["val_accuracy"][-1])
+    (x, y), p, title = pictures["test"], best.facts["p"], f"test pictures, {best.name}"
+    wrong = [run.figure("confusion", plots.confusion(y, p.argmax(1), names, title))]
+    if shape and (drawn := plots.mistakes(x.reshape(-1, *shape), y, p, names)):
+        wrong.append(run.figure("mistakes", drawn))
+    read, heading, table = reporting.paragraph, reporting.heading, results([*nets, *twins])
+    compared = reporting.contrast_table(beside).html()
+    pieces = [table.html(), read(READ_TABLE)]
+    pieces += [surer.html(compared, read(READ_EARLY), figures(loss, right)), deeper.html()]
+    if twins:
+        params = curves("drift_params", "Largest |Δ| of a parameter", "|Δ|")
+        losses = curves("drift_loss", "|Δ| of the training loss", "|Δ|, nats")
+        pieces += [heading("By hand and by autodiff"), read(READ_DRIFT), figures(params, losses)]
+    pieces += [heading("How do the weights behave?"), read(READ_WEIGHTS), figures(*weights)]
+    pieces += [heading("Which pictures go wrong?"), read(READ_WRONG), figures(*wrong)]
+    picture = curves("val_loss", "Validation loss", "nats", wide=True)
+    return Report(f"Perceptrons on {config.dataset}", finding, picture, pieces, table)
 
 
-def drift_between(first: Mapping[str, np.ndarray], second: Mapping[str, np.ndarray]) -> dict[str, float]:
-    """How far apart two trainings are after an epoch, by the parameters and the loss of each."""
-    apart = {key: float(np.abs(first[key] - second[key]).max()) for key in first}
-    return {"drift_loss": apart.pop("loss"), "drift_params": max(apart.values())}
+def results(nets: Sequence[Trained]) -> Table:
+    """The share of pictures that each net has right, and how far it is from training by hand."""
+    rows = []
+    for net in nets:
+        shares = (net.facts["right"], net.history["val_accuracy"][-1])
+        low, share, high = wilson(~net.facts["wrong"])
+        drift = f"{net.history['drift_params'].max():.0e}" if "drift_params" in net.history else ""
+        right = (f"{100 * share:.1f}" for share in shares)
+        rows.append((net.name, *right, f"{share:.1f} [{low:.1f}, {high:.1f}]", drift))
+    header = ("net", "training", "validation", "test", "|Δ|")
+    return Table(header, rows, "Pictures classified right, %")
 
 
-def relative_difference(a: Any, b: Any) -> float:
-    """‖a − b‖/‖b‖ over two trees of arrays."""
-    pairs = list(zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True))
-    return float(np.sqrt(sum(((x - y) ** 2).sum() for x, y in pairs) / sum((y**2).sum() for _, y in pairs)))
+def wilson(right: np.ndarray) -> tuple[float, float, float]:
+    """The share that is right, in %, between the ends of its 95 % interval (Wilson, 1927)."""
+    n, share, z = right.size, right.mean(), 1.96
+    middle = share + z**2 / (2 * n)
+    reach = z * np.sqrt(share * (1 - share) / n + (z / (2 * n)) ** 2)
+    low, high = ((middle + sign * reach) / (1 + z**2 / n) for sign in (-1, 1))
+    return 100 * low, 100 * share, 100 * high
 
 
 if __name__ == "__main__":
-    runs.main(Config, run, "1-, 2- and 3-layer perceptrons on handwritten digits, by hand and by autodiff.")
+    words = "1-, 2- and 3-layer perceptrons on handwritten digits, by hand and by autodiff."
+    runs.main(Config, train, report, load=load, description=words)

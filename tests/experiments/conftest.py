@@ -1,18 +1,28 @@
-"""Opening a report as its readers do: in Chromium, on a phone and at a desk, by day and by night."""
+"""Open a report as its readers do: in Chromium, on a phone and at a desk, by day and by night."""
 
 import base64
+import io
 import re
 import shutil
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
+CHROMIUM = (
+    shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+)
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+]
 
-# What the page says of itself: how wide it is, and every picture, with the smallest type in it, in pixels.
+# What the page tells of itself: by how much it is too wide, its paper, and its pictures.
 MEASURE = """() => ({
   wide: document.documentElement.scrollWidth - window.innerWidth,
+  paper: getComputedStyle(document.body).backgroundColor,
   pictures: [...document.images].map(image => ({
     alt: image.alt,
     whole: image.complete && image.naturalWidth > 0,
@@ -36,7 +46,7 @@ def chromium():
 
 @pytest.fixture
 def faults(chromium):
-    """A function that opens a report and lists what is wrong with how it looks; empty where nothing is."""
+    """A function that opens a report and lists what is wrong with its looks, if anything is."""
 
     def look(report: Path) -> list[str]:
         return [
@@ -64,7 +74,6 @@ def faults_at(browser, report: Path, width: int, scheme: str) -> list[str]:
     page.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
     page.wait_for_function("[...document.images].every(image => image.complete)")
     measured = page.evaluate(MEASURE)
-    page.close()
     if measured["wide"] > 0:
         found.append(f"scrolls sideways, by {measured['wide']} px")
     for picture in measured["pictures"]:
@@ -76,7 +85,18 @@ def faults_at(browser, report: Path, width: int, scheme: str) -> list[str]:
         size = smallest_type(picture["source"]) * picture["scale"]
         if size < 7:
             found.append(f"type of {size:.1f} px in: {name}")
+    if measured["pictures"]:
+        paper = tuple(map(int, re.findall(r"\d+", measured["paper"])))
+        corner = corner_of(page.locator("img").first.screenshot())
+        if max(abs(a - b) for a, b in zip(paper, corner, strict=True)) > 3:
+            found.append(f"a picture on {corner}, on a page of {paper}")
+    page.close()
     return found
+
+
+def corner_of(png):
+    """The colour of a picture's corner."""
+    return Image.open(io.BytesIO(png)).convert("RGB").getpixel((2, 2))
 
 
 def smallest_type(source: str) -> float:
@@ -86,5 +106,5 @@ def smallest_type(source: str) -> float:
         return float("inf")
     svg = base64.b64decode(content).decode()
     sizes = re.findall(r"font(?:-size)?: ?(?:\w+ )*([\d.]+)px", svg)
-    # matplotlib writes the picture's size in points and its type in units of the view box, one a point.
+    # Matplotlib gives the size in points, and type in units of the view box, one a point.
     return min(map(float, sizes), default=float("inf")) * 4 / 3

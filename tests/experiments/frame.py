@@ -36,7 +36,7 @@ def carry_out(experiment: Any, out: Path, *flags: object) -> Done:
         try:
             runs.main(config, experiment.train, experiment.report, load=load, description="")
         except SystemExit as stop:
-            status = stop.code
+            status = int(stop.code or 0)
     (folder,) = (out / name).iterdir()
     return Done(folder, status)
 

@@ -1,7 +1,6 @@
 import json
 import sys
 import warnings
-from pathlib import Path
 from types import SimpleNamespace
 
 import jax
@@ -180,12 +179,12 @@ def test_an_error_as_low_as_published_is_not_lower():
 
 
 @pytest.fixture(scope="module")
-def done(tmp_path_factory) -> Path:
+def done(tmp_path_factory):
     """A run that was interrupted in its third net, and resumed."""
     out = tmp_path_factory.mktemp("lecun")
     keep = runs.Run.keep
 
-    def interrupted(run: runs.Run, name: str, *args: object, **facts: object) -> Trained:
+    def interrupted(run, name, *args, **facts):
         if name == "800-elastic-1":
             raise KeyboardInterrupt
         return keep(run, name, *args, **facts)

@@ -125,7 +125,7 @@ def test_the_finding_is_chosen_by_the_numbers():
 
 
 @pytest.fixture(scope="module")
-def compared(tmp_path_factory) -> Path:
+def compared(tmp_path_factory):
     out = tmp_path_factory.mktemp("planar")
     small = ("--hidden", 6, "--epochs", 4, "--seeds", 2, "--size", 100, "--classes", 3)
     through_the_frame("--dataset", "spirals", *small, "--compare", "--out", out)
