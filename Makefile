@@ -3,7 +3,7 @@
 
 PYTHON ?= python3
 VENV := .venv
-# cpu, or a build of jax for an accelerator: cuda13, tpu. What was installed last stays.
+# cpu, or an accelerator that jax is built for: cuda13, tpu. The last one installed stays.
 ACCELERATOR ?= $(or $(patsubst $(VENV)/installed-%,%,$(firstword $(wildcard $(VENV)/installed-*))),cpu)
 ifeq ($(filter $(ACCELERATOR),cpu cuda13 tpu),)
 $(error ACCELERATOR should be cpu, cuda13 or tpu, got $(ACCELERATOR))
@@ -12,7 +12,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed-$(ACCELERATOR)
 UV := $(shell command -v uv 2>/dev/null)
 
-# What a user sets on make's command line becomes a flag of the experiment:
+# What is set on make's command line becomes a flag of the experiment:
 # make lab SEED=3 HIDDEN="64 32" runs lab.py --seed 3 --hidden 64 32.
 settings := $(foreach v,$(filter-out ACCELERATOR PYTHON UV VENV,$(.VARIABLES)),$(if $(filter command,$(origin $(v))),$(v)))
 # A switch is true or false: make planar COMPARE=true runs planar.py --compare.
@@ -20,7 +20,7 @@ flag = $(shell printf %s '$(1)' | tr 'A-Z_' 'a-z-')
 flags = $(foreach v,$(sort $(settings)),$(if $(filter true,$($(v))),--$(call flag,$(v)),$(if $(filter false,$($(v))),--no-$(call flag,$(v)),--$(call flag,$(v)) $($(v)))))
 
 .DEFAULT_GOAL := help
-.PHONY: help install lab planar regression losses explain overfitting lesson mnist lecun bench verify mutants costs reproduce reproduce-all soak test lint types check clean
+.PHONY: help install lab planar regression diabetes losses explain overfitting lesson mnist lecun bench verify mutants costs reproduce reproduce-all soak test test-all lint types check clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,13 +36,16 @@ lab: $(INSTALLED) ## 1-, 2- and 3-layer perceptrons on handwritten digits, by ha
 planar: $(INSTALLED) ## a decision boundary in the plane, bending as it learns
 	@$(BIN)/python experiments/planar.py $(flags)
 
-regression: $(INSTALLED) ## curves and surfaces; outliers and what each loss makes of them; diabetes
+regression: $(INSTALLED) ## curves and surfaces: what outliers do to each of three losses
 	@$(BIN)/python experiments/regression.py $(flags)
+
+diabetes: $(INSTALLED) ## 442 patients, 25 folds: three losses against scikit-learn
+	@$(BIN)/python experiments/diabetes.py $(flags)
 
 losses: $(INSTALLED) ## the loss functions, their derivatives, and where the numbers break
 	@$(BIN)/python experiments/losses.py $(flags)
 
-explain: $(INSTALLED) ## back-propagation step by step: every value forward, every gradient back
+explain: $(INSTALLED) ## back-propagation step by step: each value forward, each gradient back
 	@$(BIN)/python experiments/explain.py $(flags)
 
 overfitting: $(INSTALLED) ## capacity against data: under- and overfitting, early stopping, bias and variance
@@ -75,10 +78,13 @@ reproduce: $(INSTALLED) ## run a run again and compare: make reproduce RUN=runs/
 reproduce-all: $(INSTALLED) ## the same for a short run of every experiment (minutes)
 	@$(BIN)/python experiments/reproduce.py --all $(flags)
 
-soak: $(INSTALLED) ## one command in 20 processes, and killed 50 times and gone on with (20 minutes)
+soak: $(INSTALLED) ## one command in 20 processes, then killed and resumed 50 times (20 minutes)
 	@$(BIN)/python experiments/soak.py $(flags)
 
-test: $(INSTALLED) ## run the tests
+test: $(INSTALLED) ## run the tests that are quick, every module's (two minutes)
+	@$(BIN)/python -m pytest -n auto --dist loadfile -m "not slow"
+
+test-all: $(INSTALLED) ## run all tests
 	@$(BIN)/python -m pytest -n auto --dist loadfile
 
 lint: $(INSTALLED) ## ruff: style and format
@@ -88,13 +94,13 @@ lint: $(INSTALLED) ## ruff: style and format
 types: $(INSTALLED) ## mypy, strict
 	@$(BIN)/mypy
 
-check: lint types test ## lint, types and test: what a change must pass
+check: lint types test-all ## lint, types and all tests: what a change must pass
 
 clean: ## remove .venv and caches; runs/ stays
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache
 	find src experiments tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# requirements.txt pins every package by hash; an accelerator's build of jax comes beside the jax pinned there.
+# requirements.txt pins every package by hash; an accelerator's build of jax is added to that.
 $(INSTALLED): pyproject.toml requirements.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(v < (3, 11) and f"backhand needs Python 3.11 or newer, and $(PYTHON) is {v[0]}.{v[1]}: make PYTHON=python3.12 ...")'
 	@echo "Installing into $(VENV) ..."

@@ -1,9 +1,8 @@
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import optax
 import pytest
-from flax import nnx
+from jax.random import clone
 
 from backhand import (
     Layer,
@@ -40,7 +39,11 @@ def dropout(rate: float) -> Layer:
         return mask * x, mask
 
     return Layer(
-        lambda key, x: (), lambda params, x: x, forward, lambda params, mask, dy: ((), mask * dy), "dropout"
+        lambda key, x: (),
+        lambda params, x: x,
+        forward,
+        lambda params, mask, dy: ((), mask * dy),
+        "dropout",
     )
 
 
@@ -54,17 +57,23 @@ def doubled(layer: Layer) -> Layer:
     return layer._replace(backward=backward)
 
 
-@pytest.mark.parametrize("name", NETS)
-def test_its_gradient_is_the_layers_backward_and_autodiffs(name):
-    layer = NETS[name]
-    params = layer.init(jax.random.key(0), X)
-    y, vjp = jax.vjp(as_custom_vjp(layer), params, X)
-    wanted_y, autodiff_vjp = jax.vjp(layer.apply, params, X)
-    dy = normal_like(y, 1)
-    _, residuals = layer.forward(params, X, jax.random.key(1))
-    assert_close(y, wanted_y)
-    assert_close(vjp(dy), layer.backward(params, residuals, dy), rtol=0)
-    assert_close(vjp(dy), autodiff_vjp(dy))
+def test_its_gradient_is_the_layers_backward_and_autodiffs():
+    @jax.jit
+    def three_ways(params, x, dys):
+        found = {}
+        for name, layer in NETS.items():
+            p, dy = params[name], dys[name]
+            y, pull = jax.vjp(as_custom_vjp(layer), p, x)
+            wanted_y, pull_back = jax.vjp(layer.apply, p, x)
+            _, residuals = layer.forward(p, x, jax.random.key(1))
+            found[name] = (y, pull(dy)), layer.backward(p, residuals, dy), (wanted_y, pull_back(dy))
+        return found
+
+    params = {name: layer.init(jax.random.key(0), X) for name, layer in NETS.items()}
+    dys = {name: normal_like(layer.apply(params[name], X), 1) for name, layer in NETS.items()}
+    for ours, by_hand, by_jax in three_ways(params, X, dys).values():
+        assert_close(ours[1], by_hand, rtol=1e-14)
+        assert_close(ours, by_jax)
 
 
 def test_it_asks_the_backward_written_by_hand():
@@ -76,33 +85,49 @@ def test_it_asks_the_backward_written_by_hand():
     assert_close(wrong, jax.tree.map(lambda d: 2 * d, right))
 
 
+TRANSFORMS = {
+    "alone": lambda f: f,
+    "jit": jax.jit,
+    "checkpoint": jax.checkpoint,
+    "vmap": lambda f: jax.vmap(lambda p, x: f(p, x[None])[0], in_axes=(None, 0)),
+    "scan": lambda f: lambda p, x: jax.lax.scan(lambda h, _: (f(p, h), None), x, length=3)[0],
+    "cond": lambda f: lambda p, x: jax.lax.cond(x.sum() > 0, f, lambda p, x: x, p, x),
+}
+
+
 def test_under_jit_vmap_scan_and_checkpoint():
     layer = serial(linear(4), tanh)
     params = layer.init(jax.random.key(0), X)
 
     def gradient(f, of):
-        return jax.grad(lambda p, x: (of(f)(p, x) ** 2).sum(), argnums=(0, 1))(params, X)
+        return jax.grad(lambda p, x: (of(f)(p, x) ** 2).sum(), argnums=(0, 1))
 
-    for of in (
-        lambda f: f,
-        jax.jit,
-        jax.checkpoint,
-        lambda f: jax.vmap(lambda p, x: f(p, x[None])[0], in_axes=(None, 0)),
-        lambda f: lambda p, x: jax.lax.scan(lambda h, _: (f(p, h), None), x, length=3)[0],
-        lambda f: lambda p, x: jax.lax.cond(x.sum() > 0, f, lambda p, x: x, p, x),
-    ):
-        assert_close(gradient(as_custom_vjp(layer), of), gradient(layer.apply, of))
-    per_example = jax.vmap(jax.grad(lambda p, x: as_custom_vjp(layer)(p, x[None]).sum()), in_axes=(None, 0))
-    total = jax.grad(lambda p: layer.apply(p, X).sum())(params)
-    assert_close(jax.tree.map(lambda d: d.sum(0), per_example(params, X)), total)
+    @jax.jit
+    def both(params, x):
+        functions = as_custom_vjp(layer), layer.apply
+        return [[gradient(f, of)(params, x) for f in functions] for of in TRANSFORMS.values()]
+
+    for got, wanted in both(params, X):
+        assert_close(got, wanted)
 
 
+def test_one_gradient_an_example():
+    layer = serial(linear(4), tanh)
+    params = layer.init(jax.random.key(0), X)
+    alone = jax.grad(lambda p, x: as_custom_vjp(layer)(p, x[None]).sum())
+    each = jax.jit(jax.vmap(alone, in_axes=(None, 0)))(params, X)
+    total = jax.jit(jax.grad(lambda p: layer.apply(p, X).sum()))(params)
+    assert_close(jax.tree.map(lambda d: d.sum(0), each), total)
+
+
+@pytest.mark.slow
 def test_the_backward_can_be_differentiated_in_its_turn():
     layer = serial(linear(3), tanh)
     params = layer.init(jax.random.key(0), X)
     for second in (jax.hessian, lambda f: jax.jacrev(jax.jacrev(f))):
         got, wanted = (
-            second(lambda x, f=f: (f(params, x) ** 2).sum())(X) for f in (as_custom_vjp(layer), layer.apply)
+            jax.jit(second(lambda x, f=f: (f(params, x) ** 2).sum()))(X)
+            for f in (as_custom_vjp(layer), layer.apply)
         )
         assert_close(got, wanted)
 
@@ -112,15 +137,20 @@ def test_forward_mode_is_refused_and_says_why(of):
     layer = serial(linear(4), tanh)
     params = layer.init(jax.random.key(0), X)
     f = of(as_custom_vjp(layer))
-    scanned = lambda x: jax.lax.scan(lambda h, _: (f(params, h), None), x, length=2)[0]  # noqa: E731
+
+    def scanned(x):
+        return jax.lax.scan(lambda h, _: (f(params, h), None), x, length=2)[0]
+
     for differentiate in (
         lambda: jax.jvp(f, (params, X), (params, X)),
         lambda: jax.jit(lambda x: jax.jvp(f, (params, x), (params, x)))(X),
-        lambda: jax.jacfwd(as_custom_vjp(layer), argnums=1)(params, X),  # of f jitted, JAX itself refuses
+        # Of f jitted, JAX itself refuses.
+        lambda: jax.jacfwd(as_custom_vjp(layer), argnums=1)(params, X),
         lambda: jax.linearize(f, params, X)[1](params, X),
         lambda: jax.jvp(scanned, (X,), (X,)),
     ):
-        with pytest.raises(TypeError, match=r"written by hand: it takes gradients back, .* use jax\.grad"):
+        says = r"written by hand: it takes gradients back, .* use jax\.grad"
+        with pytest.raises(TypeError, match=says):
             differentiate()
     with pytest.raises(TypeError, match="forward mode"):  # a layer with no params has a tangent too
         jax.jvp(lambda x: as_custom_vjp(tanh)((), x), (X,), (X,))
@@ -131,13 +161,21 @@ def test_a_layer_that_draws_at_random():
     params = layer.init(jax.random.key(0), X)
     f = as_custom_vjp(layer)
     assert_close(f(params, X), layer.apply(params, X))  # inference needs no key
-    got = jax.grad(lambda p, x: f(p, x, jax.random.key(1)).sum(), argnums=(0, 1))(params, X)
-    wanted = jax.grad(lambda p, x: layer.forward(p, x, jax.random.key(1))[0].sum(), argnums=(0, 1))(params, X)
-    assert_close(got, wanted)
-    assert_close(jax.jit(jax.grad(lambda p, key: f(p, X, key).sum()))(params, jax.random.key(1)), wanted[0])
-    assert jax.vjp(f, params, X, jax.random.key(1))[1](X)[2].dtype == jax.dtypes.float0
+
+    @jax.jit
+    def both(params, x, key):
+        functions = f, lambda p, x, key: layer.forward(p, x, key)[0]
+        return [
+            jax.grad(lambda p, x, g=g: g(p, x, clone(key)).sum(), argnums=(0, 1))(params, x)
+            for g in functions
+        ]
+
+    assert_close(*both(params, X, jax.random.key(1)))
+    _, pull = jax.vjp(f, params, X, jax.random.key(1))
+    assert pull(X)[2].dtype == jax.dtypes.float0
     for gradient in (jax.grad, lambda g: jax.jit(jax.grad(g))):
-        with pytest.raises(ValueError, match=r"serial draws at random .* f\(params, x, key\) would work"):
+        says = r"serial draws at random .* f\(params, x, key\) would work"
+        with pytest.raises(ValueError, match=says):
             gradient(lambda p: f(p, X).sum())(params)
 
 
@@ -145,10 +183,11 @@ def test_a_key_changes_nothing_where_none_is_needed():
     layer = NETS["serial"]
     params = layer.init(jax.random.key(0), X)
     f = as_custom_vjp(layer)
+    keys = (jax.random.key(3), None)
     got, wanted = (
-        jax.grad(lambda p, key=key: f(p, X, key)[:, 0].sum())(params) for key in (jax.random.key(3), None)
+        jax.jit(jax.grad(lambda p, key=key: f(p, X, key)[:, 0].sum()))(params) for key in keys
     )
-    assert_close(got, wanted, rtol=0)
+    assert_close(got, wanted, rtol=1e-14)
 
 
 def test_integers_get_no_gradient():
@@ -169,7 +208,10 @@ def test_integers_get_no_gradient():
     assert_close(jitted, wanted)
 
 
+@pytest.mark.slow
 def test_a_step_inside_a_flax_net():
+    from flax import nnx
+
     hidden = serial(linear(4), tanh)
 
     class Ours(nnx.Module):
@@ -206,7 +248,10 @@ def test_a_step_inside_a_flax_net():
     assert after < before
 
 
+@pytest.mark.slow
 def test_a_step_inside_an_equinox_net():
+    import equinox as eqx
+
     hidden = serial(linear(4), tanh)
 
     class Ours(eqx.Module):
@@ -220,7 +265,9 @@ def test_a_step_inside_an_equinox_net():
             return jax.vmap(self.out)(self.f(self.params, x))
 
     def net(f):
-        return Ours(hidden.init(jax.random.key(0), X), eqx.nn.Linear(4, 2, key=jax.random.key(1)), f)
+        return Ours(
+            hidden.init(jax.random.key(0), X), eqx.nn.Linear(4, 2, key=jax.random.key(1)), f
+        )
 
     labels = jnp.arange(8) % 2
     step = eqx.filter_jit(
@@ -240,10 +287,10 @@ def test_a_step_inside_an_equinox_net():
 
 
 def test_value_dtypes_and_structure_are_kept():
-    layer = NETS["serial"]
-    x = X.astype(jnp.bfloat16)
-    params = layer.init(jax.random.key(0), x)
-    assert_same_form(jax.grad(lambda p: as_custom_vjp(layer)(p, x)[:, 0].sum())(params), params)
+    layer, x = NETS["serial"], jax.ShapeDtypeStruct(X.shape, jnp.bfloat16)
+    params = jax.eval_shape(lambda x: layer.init(jax.random.key(0), x), x)
+    gradient = jax.grad(lambda p, x: as_custom_vjp(layer)(p, x)[:, 0].sum())
+    assert_same_form(jax.eval_shape(gradient, params, x), params)
 
 
 @pytest.mark.parametrize(("mistake", "hint"), [(linear, "did you mean linear"), (None, "got None")])

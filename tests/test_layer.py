@@ -55,7 +55,8 @@ def test_map_layers_visits_every_layer_after_its_parts():
 
 def test_map_layers_replaces_what_runs():
     doubled = map_layers(
-        lambda path, layer: layer._replace(apply=lambda p, x: 2 * layer.apply(p, x)), serial(tanh, tanh)
+        lambda path, layer: layer._replace(apply=lambda p, x: 2 * layer.apply(p, x)),
+        serial(tanh, tanh),
     )
     x = jnp.ones((1, 1))
     assert jnp.allclose(doubled.apply(((), ()), x), 2 * 2 * jnp.tanh(2 * jnp.tanh(x)))

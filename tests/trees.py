@@ -3,7 +3,6 @@
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 # What could differentiate for us. No backward may name it, and no step by hand may call it.
@@ -29,12 +28,16 @@ RTOL = 1e-12  # of the norm, by hand against autodiff, in float64
 def normal_like(tree: Any, seed: int) -> Any:
     """Random numbers in the shape of a tree of floating arrays."""
     rng = np.random.default_rng(seed)
-    return jax.tree.map(lambda leaf: jnp.asarray(rng.standard_normal(leaf.shape), leaf.dtype), tree)
+    return jax.tree.map(
+        lambda leaf: jax.device_put(rng.standard_normal(leaf.shape).astype(leaf.dtype)), tree
+    )
 
 
 def norm(tree: Any) -> float:
     return float(
-        np.sqrt(sum(float((np.asarray(leaf, np.float64) ** 2).sum()) for leaf in jax.tree.leaves(tree)))
+        np.sqrt(
+            sum(float((np.asarray(leaf, np.float64) ** 2).sum()) for leaf in jax.tree.leaves(tree))
+        )
     )
 
 
@@ -54,4 +57,6 @@ def assert_close(got: Any, wanted: Any, rtol: float = RTOL) -> None:
     assert_same_form(got, wanted)
     for a, b in zip(jax.tree.leaves(got), jax.tree.leaves(wanted), strict=True):
         assert np.isfinite(a).all()
-        assert norm(np.asarray(a) - np.asarray(b)) <= rtol * max(norm(b), 1e-300), f"got\n{a}\nwanted\n{b}"
+        assert norm(np.asarray(a) - np.asarray(b)) <= rtol * max(norm(b), 1e-300), (
+            f"got\n{a}\nwanted\n{b}"
+        )

@@ -17,7 +17,10 @@ def file(tmp_path):
 
 
 def lines(rows=ROWS, header=None):
-    return "\n".join(",".join(map(str, row)) for row in ([header] if header else []) + list(rows)) + "\n"
+    return (
+        "\n".join(",".join(map(str, row)) for row in ([header] if header else []) + list(rows))
+        + "\n"
+    )
 
 
 @pytest.mark.parametrize(
@@ -26,7 +29,10 @@ def lines(rows=ROWS, header=None):
         (lines(header=("x1", "x2", "label")), ("x1", "x2")),
         (lines(header=("size (mm)", "weight (g)", "kind")), ("size (mm)", "weight (g)")),
         (lines(), ("x1", "x2")),
-        (lines([(c, "?", b, a) for a, b, c in ROWS], header=("label", "note", "x2", "x1")), ("x1", "x2")),
+        (
+            lines([(c, "?", b, a) for a, b, c in ROWS], header=("label", "note", "x2", "x1")),
+            ("x1", "x2"),
+        ),
         ("\ufeff" + lines(header=("x1", " x2", "label ")).replace("\n", "\r\n\r\n"), ("x1", "x2")),
     ],
 )
@@ -68,7 +74,10 @@ def test_labels_that_are_numbers_keep_their_order(file):
         ("a,b,c,d\n1,2,3,4\n", "missing x1, x2, label in 'a,b,c,d'"),
         ("1,2,a\n" * 9, "at least two classes, but all 9 points are 'a'"),
         ("1,2,a\n" * 9 + "1,2,b\n" * 4, "at least 5 points of each class, .* but has 4 of 'b'"),
-        (b"1,2,tea\n" * 9000 + b"1,2,caf\xe9\n", "line 9001: should be text in UTF-8, which it is not"),
+        (
+            b"1,2,tea\n" * 9000 + b"1,2,caf\xe9\n",
+            "line 9001: should be text in UTF-8, which it is not",
+        ),
         ('1,2,"a\n', "line 1: not CSV: unexpected end of data"),
     ],
 )

@@ -1,3 +1,4 @@
+import jax
 import numpy as np
 import pytest
 
@@ -29,6 +30,16 @@ def test_cannot_be_changed_by_anyone():
         data["train"].x[0] = 1
     with pytest.raises(TypeError):
         data.splits["train"] = Split(X, Y)
+
+
+@pytest.mark.parametrize("shape", [(900, 4), (3, 1000)])
+def test_jax_shares_its_memory_on_a_cpu(shape):
+    x = np.random.default_rng(0).random(shape)
+    data = make(x=x, y=np.zeros(len(x), int))
+    placed = jax.device_put(data["train"].x, jax.devices("cpu")[0])
+    assert placed.unsafe_buffer_pointer() == data["train"].x.ctypes.data
+    assert data["train"].x.flags.c_contiguous
+    np.testing.assert_array_equal(data["train"].x, x)
 
 
 def test_digest_says_which_arrays():

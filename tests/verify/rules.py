@@ -27,7 +27,7 @@ def linear_with(**spoils: Any) -> Layer:
 
 
 def layer_norm(mean_term: bool = True) -> Layer:
-    """y = (x − mean)/σ by rows; dx = (dy − mean(dy) − y mean(dy y))/σ, whose mean(dy) may be left out."""
+    """y = (x − mean)/σ by rows; dx = (dy − mean(dy) − y mean(dy y))/σ, perhaps without mean(dy)."""
 
     def forward(params: Any, x: Any) -> Any:
         z = x - x.mean(1, keepdims=True)

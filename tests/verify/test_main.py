@@ -23,6 +23,10 @@ rule.defvjp(lambda x, y: (x * y, (x, y)), lambda xy, dz: (xy[1] * dz, xy[0] * dz
 """
 
 
+def slow(command):
+    return pytest.param(command, marks=pytest.mark.slow)
+
+
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     """The current folder, with my_module in it."""
@@ -37,13 +41,13 @@ def folder(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     "command",
     [
-        "my_module:layer --shape 4,2 --dtype bfloat16 --dtype float16",
+        slow("my_module:layer --shape 4,2 --dtype bfloat16 --dtype float16"),
         "my_module:pair --shape 4",
         "my_module:rule --reference my_module:plain --shape 4,2 --shape 4,2 --seed 3",
-        "backhand:squared_error --shape 4,2 --shape 4,2",
-        "backhand:logistic --shape 4,1 --labels 2",
+        slow("backhand:squared_error --shape 4,2 --shape 4,2"),
+        slow("backhand:logistic --shape 4,1 --labels 2"),
         "backhand:cross_entropy --shape 4,3 --labels 3",
-        "backhand:softmax_cross_entropy --shape 4,3 --labels 3",
+        slow("backhand:softmax_cross_entropy --shape 4,3 --labels 3"),
     ],
 )
 def test_right(folder, command, capsys):
@@ -67,24 +71,27 @@ def test_wrong(folder, capsys):
         ("backhand:tanh", "the following arguments are required: --shape"),
         ("--shape 4,2", "the following arguments are required: PACKAGE.MODULE:NAME"),
         ("backhand.tanh --shape 4", "backhand.tanh should be PACKAGE.MODULE:NAME, with a colon"),
-        ("nowhere:tanh --shape 4", "nowhere can't be imported: ModuleNotFoundError: No module named 'nowhere'"),
-        ("broken:tanh --shape 4", "broken can't be imported: ModuleNotFoundError: No module named 'nowhere'"),
+        ("nowhere:tanh --shape 4", "nowhere can't be imported: ModuleNotFoundError: No module"),
+        ("broken:tanh --shape 4", "broken can't be imported: ModuleNotFoundError: No module"),
         ("my_module:lair --shape 4", "my_module has no lair"),
         ("my_module:layer --shape 4,x", "a shape is whole numbers from 1 with commas between"),
         ("my_module:layer --shape 0,2", "a shape is whole numbers from 1 with commas between"),
         ("my_module:layer --shape 4,2 --dtype int8", "argument --dtype: invalid choice: 'int8'"),
-        ("my_module:layer --shape 4", "can't be checked: ValueError: linear(3): x should have shape (batch, inputs)"),
+        (
+            "my_module:layer --shape 4",
+            "can't be checked: ValueError: linear(3): x should have shape",
+        ),
         ("my_module:layer --shape 4,2 --shape 4", "a Layer is checked on one x, got 2 inputs"),
         ("my_module:MODULE --shape 4", "my_module has no MODULE"),
         ("my_module:__name__ --shape 4", "subject should be a Layer"),
-        ("backhand:linear --shape 4,2", "did you mean to name a layer it makes, e.g. my_module:layer with layer = li"),
+        ("backhand:linear --shape 4,2", "e.g. my_module:layer with layer = linear(10)"),
         ("my_module:rule --shape 4 --shape 4", "say what it should agree with, --reference"),
         ("my_module:rule --reference my_module:no --shape 4 --shape 4", "my_module has no no"),
         ("backhand:squared_error --shape 4,2", "a loss takes a prediction and a target"),
-        ("backhand:softmax_cross_entropy --shape 4,3 --labels 9", "target should hold labels from 0 to 2"),
+        ("backhand:softmax_cross_entropy --shape 4,3 --labels 9", "labels from 0 to 2"),
         ("backhand:softmax_cross_entropy --shape 4,3 --labels 0", "argument --labels"),
     ],
-)  # fmt: skip
+)
 def test_what_cannot_be_checked(folder, command, says, capsys):
     with pytest.raises(SystemExit) as exit_:
         main(command.split())
@@ -94,8 +101,18 @@ def test_what_cannot_be_checked(folder, command, says, capsys):
     assert (out, error.count("\n")) == ("", 1)
 
 
+@pytest.mark.slow
 def test_as_a_command(folder):
-    command = [sys.executable, "-W", "error", "-m", "backhand.verify", "my_module:wrong", "--shape", "4,2"]
+    command = [
+        sys.executable,
+        "-W",
+        "error",
+        "-m",
+        "backhand.verify",
+        "my_module:wrong",
+        "--shape",
+        "4,2",
+    ]
     result = subprocess.run(command, capture_output=True, text=True)
     assert (result.returncode, result.stderr) == (1, "")
     assert "dx is dy itself" in result.stdout

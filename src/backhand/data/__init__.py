@@ -3,10 +3,9 @@
 from backhand.data.csv_points import read_points
 from backhand.data.curves import gaussians, line, plane, sine, step
 from backhand.data.dataset import Dataset, Split
-from backhand.data.diabetes import diabetes
-from backhand.data.digits import digits
 from backhand.data.pictures import pictures
 from backhand.data.points import blobs, circle, gauss, lesson, moons, spiral, spirals, xor
+from backhand.data.scikit_learn import diabetes, digits
 from backhand.data.tensorflow_datasets import tfds
 
 __all__ = [

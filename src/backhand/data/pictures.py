@@ -3,7 +3,7 @@
 import os
 
 from backhand.data.dataset import Dataset
-from backhand.data.digits import digits
+from backhand.data.scikit_learn import digits
 from backhand.data.tensorflow_datasets import tfds
 
 

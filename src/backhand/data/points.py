@@ -18,13 +18,14 @@ sense, and ImportError, with what to install, if scikit-learn is missing.
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 
 from backhand import checks
 from backhand.data.dataset import Dataset, Split
+from backhand.data.scikit_learn import scikit_learn
 
+NEEDS = "the planar data sets need"
 LEAST = 5  # points a class, so that one of them is there to validate
 
 
@@ -37,7 +38,7 @@ def lesson(size: int = 100, noise: float = 0.2, seed: int = 0) -> Dataset:
     1 − noise on average.
     """
     _check("lesson", size, noise, seed, most_noise=0.5)
-    x, y = _sklearn().datasets.make_classification(
+    x, y = scikit_learn(NEEDS).datasets.make_classification(
         size, n_features=2, n_redundant=0, flip_y=0, random_state=seed
     )
     flipped = np.random.default_rng(seed).permutation(size)[: round(noise * size)]
@@ -110,7 +111,7 @@ def split(
 ) -> Dataset:
     """Points and labels as a Dataset: 80 % of each class, drawn by `seed`, train; 20 % validate."""
     y = y.astype(np.int32)
-    train_x, val_x, train_y, val_y = _sklearn().model_selection.train_test_split(
+    train_x, val_x, train_y, val_y = scikit_learn(NEEDS).model_selection.train_test_split(
         x, y, test_size=0.2, stratify=y, random_state=seed
     )
     splits = {"train": Split(train_x, train_y), "validation": Split(val_x, val_y)}
@@ -158,13 +159,3 @@ def _check(
         least = f"{LEAST * classes}, {LEAST} points for each of {classes} classes"
         raise ValueError(f"{name}: size should be at least {least}, got {size}")
     checks.within(name, "noise", noise, 0, most_noise)
-
-
-def _sklearn() -> Any:
-    try:
-        import sklearn.datasets
-        import sklearn.model_selection
-    except ImportError as error:
-        says = "the planar data sets need scikit-learn: pip install 'backhand[data]'"
-        raise ImportError(says) from error
-    return sklearn

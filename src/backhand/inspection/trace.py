@@ -66,7 +66,6 @@ class Trace(NamedTuple):
     steps: list[Step]
     passes: list[Pass]
     last: int
-    x: Array
     dx: Pair
     value: Array
     residuals: list[Residual]
@@ -106,15 +105,12 @@ def trace(net: Layer, loss: Loss, params: Params, x: Array, y: Array, key: Key) 
         origins[None] = _origins(loss_kept, prediction, y)
         return value, dparams, dprediction, loss_kept, ys, kept, dys, dxs
 
-    value, dparams, dprediction, loss_kept, ys, kept, dys, dxs = by_hand(
-        params, x, jax.random.clone(key)
-    )
+    once_more = jax.random.clone(key)
+    value, dparams, dprediction, loss_kept, ys, kept, dys, dxs = by_hand(params, x, key)
     for step in steps:
         if not isinstance(ys[step.path], Array):
-            got = type(ys[step.path]).__name__
-            raise TypeError(
-                f"explain: the output of {step.layer.name} should be an array, got {got}"
-            )
+            wanted = f"the output of {step.layer.name} should be an array"
+            raise TypeError(f"explain: {wanted}, got {type(ys[step.path]).__name__}")
     values = [x, *(ys[step.path] for step in steps)]
     used = {s.path: jnp.zeros_like(values[s.inputs[0]]) for s in steps if not s.is_sum}
     made = {s.path: jnp.zeros_like(ys[s.path]) for s in steps}
@@ -134,9 +130,7 @@ def trace(net: Layer, loss: Loss, params: Params, x: Array, y: Array, key: Key) 
         prediction, _ = map_layers(probe, net).forward(params, x, key)
         return loss.forward(prediction, y)[0]
 
-    auto_dparams, auto_dx, auto_dxs, auto_dys = by_autodiff(
-        (params, x, used, made), jax.random.clone(key)
-    )
+    auto_dparams, auto_dx, auto_dxs, auto_dys = by_autodiff((params, x, used, made), once_more)
 
     def passed(step: Step) -> Pass:
         path, empty = step.path, step.is_sum
@@ -153,7 +147,7 @@ def trace(net: Layer, loss: Loss, params: Params, x: Array, y: Array, key: Key) 
     dx = dxs[()], auto_dx
     end = passes[last - 1].dy if last else dx
     residuals = list(map(Residual, origins[None], loss_kept))
-    return Trace(steps, passes, last, x, dx, value, residuals, (dprediction, end[1]))
+    return Trace(steps, passes, last, dx, value, residuals, (dprediction, end[1]))
 
 
 def sealed(net: Layer) -> Layer:

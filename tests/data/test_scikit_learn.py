@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from backhand.data import digits
+from backhand.data import diabetes, digits
 
 
 @pytest.fixture(scope="module")
@@ -9,7 +9,7 @@ def data():
     return digits(seed=0)
 
 
-def test_what_it_holds(data):
+def test_what_the_digits_hold(data):
     assert {name: split.x.shape for name, split in data.splits.items()} == {
         "train": (1257, 64),
         "validation": (180, 64),
@@ -42,3 +42,14 @@ def test_stratified(data):
 def test_seeded(data):
     assert digits(seed=0).sha256 == data.sha256
     assert digits(seed=1).sha256 != data.sha256
+
+
+def test_what_diabetes_holds():
+    data = diabetes()
+    assert list(data.splits) == ["all"]
+    x, y = data["all"]
+    assert (x.shape, y.shape) == ((442, 10), (442, 1))
+    assert x.dtype == y.dtype == np.float32
+    assert (y.min(), y.max()) == (25, 346)
+    assert 19 <= x[:, 0].min() < x[:, 0].max() <= 79  # age, in years: as measured, not scaled
+    assert diabetes().sha256 == data.sha256

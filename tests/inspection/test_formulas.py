@@ -2,7 +2,7 @@ import pytest
 
 import backhand as bh
 from backhand import layers
-from backhand.inspection import rules
+from backhand.inspection import formulas
 from backhand.verify.catalogue import catalogue
 
 ENTRIES = catalogue()
@@ -14,7 +14,7 @@ def test_every_layer_has_its_rule(name):
     layer = getattr(bh, name)
     layer = layer if isinstance(layer, bh.Layer) else layer(*arguments.get(name, ()))
     own = ("w", "b") if name == "linear" else ()
-    assert rules.layer_rule(layer, own) is rules.LAYERS[name]
+    assert formulas.layer_rule(layer, own) is formulas.LAYERS[name]
 
 
 @pytest.mark.parametrize(
@@ -22,19 +22,19 @@ def test_every_layer_has_its_rule(name):
 )
 def test_every_loss_has_its_rule(name):
     entry = ENTRIES[name]
-    assert rules.loss_rule(entry.subject) is rules.LOSSES[entry.name]
+    assert formulas.loss_rule(entry.subject) is formulas.LOSSES[entry.name]
 
 
 def test_no_rule_leaves_a_blank():
     names = dict.fromkeys(["x", "y", "dy", "w", "b", "arg"], "v")
-    for rule in [*rules.LAYERS.values(), *rules.LOSSES.values(), rules.SUM]:
+    for rule in [*formulas.LAYERS.values(), *formulas.LOSSES.values(), formulas.SUM]:
         for said in (rule.forward, *rule.back.values()):
-            assert "{" not in "".join(rules.fill(text, names) for text in said)
+            assert "{" not in "".join(formulas.fill(text, names) for text in said)
 
 
 def test_another_with_the_same_name():
-    """A name alone is no proof: other parameters, or a loss from elsewhere, and the rule is the general one."""
-    assert rules.layer_rule(bh.linear(2), ("w",)).letter == "v"
+    """A name is not enough: with other parameters, or from elsewhere, the rule is general."""
+    assert formulas.layer_rule(bh.linear(2), ("w",)).letter == "v"
 
     def squared_error():
         def forward(prediction, target):
@@ -42,4 +42,4 @@ def test_another_with_the_same_name():
 
         return bh.Loss(forward, lambda error: error)
 
-    assert rules.loss_rule(squared_error()).forward.symbols == "loss({x}, y)"
+    assert formulas.loss_rule(squared_error()).forward.symbols == "loss({x}, y)"
