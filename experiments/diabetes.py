@@ -161,7 +161,7 @@ def question(models: dict[str, Trained]) -> Question:
         better="Nets by hand-written backprop beat a linear model and scikit-learn's net.",
         worse="A linear model and scikit-learn's net beat nets by hand-written backprop.",
         unclear="On diabetes a linear model does as well as any net, whoever trained it.",
-        mixed="Some nets by hand-written backprop differ from scikit-learn's models, some do not.",
+        mixed="Not all nets compare alike with scikit-learn's models: the table shows which.",
     )
 
 

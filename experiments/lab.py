@@ -22,7 +22,7 @@ from backhand.checks import positive_float32, positive_integer
 from backhand.layer import Array, Params
 from backhand.models import Activation, perceptron
 from backhand.reporting import Measure, Question, Report, Table, Trained, contrast, figures
-from backhand.training import OPTIMIZERS, Optimizer
+from backhand.training import OPTIMIZERS, Optimizer, Progress
 
 LOSSES = {"softmax_cross_entropy": bh.softmax_cross_entropy, "cross_entropy": bh.cross_entropy}
 GRADIENTS = {"manual": bh.manual, "autodiff": bh.autodiff}
@@ -35,10 +35,10 @@ CONFIDENCE = Measure("confidence", lambda net: 100 * net.facts["p"].max(1), "%",
 SURER = partial(
     Question,
     "What does training past the lowest validation loss do?",
-    better="It makes the nets more confident of what they say.",
-    worse="It makes the nets less confident of what they say.",
+    better="It makes the nets more confident in their answers.",
+    worse="It makes the nets less confident in their answers.",
     unclear="It does not clearly change how confident the nets are.",
-    mixed="It makes some nets more confident, but not all of them clearly.",
+    mixed="Not all nets change alike in how confident they are: the table shows which.",
     missing="The validation loss was lowest at the end: no net was trained past it.",
 )
 OVERCONFIDENT = (
@@ -51,7 +51,7 @@ DEEPER = partial(
     better="Yes: every layer added lowers the test error.",
     worse="No: every layer added raises the test error.",
     unclear="The test pictures are too few to tell: no net is clearly better than the one before.",
-    mixed="Some of the layers added change the test error clearly, others don't.",
+    mixed="Not all layers added change the test error alike: the table shows which.",
 )
 READ_TABLE = (
     "After the last epoch, with the 95 % interval by Wilson's formula: how the net may do on new "
@@ -118,6 +118,8 @@ def load(config: Config) -> data.Dataset:
 def train(config: Config, run: runs.Run, pictures: data.Dataset) -> None:
     """Train a net of each depth by each gradient from one start, and keep what came of it."""
     loss, optimizer = LOSSES[config.loss], OPTIMIZERS[config.optimizer](config.learning_rate)
+    gradients = list(GRADIENTS) if config.gradient == "both" else [config.gradient]
+    progress = Progress(config.epochs, parts=len(gradients) * (len(config.hidden) + 1))
     with jax.enable_x64(config.precision == "float64"):
         splits = {
             name: data.Split(x.astype(config.precision), y)
@@ -130,25 +132,26 @@ def train(config: Config, run: runs.Run, pictures: data.Dataset) -> None:
                 net = bh.serial(*net.parts, bh.softmax)
             training = bh.Training(net, loss, optimizer)
             start = bh.init_state(training, jax.random.key(config.seed), splits["train"][0])
-            for gradient in GRADIENTS if config.gradient == "both" else [config.gradient]:
+            for number, gradient in enumerate(gradients):
                 name = "1 layer" if depth == 1 else f"{depth} layers"
                 name += f", {gradient}" if first else ""
+                progress.begin((depth - 1) * len(gradients) + number, name)
                 state, history = bh.fit(
                     replace(training, gradient=GRADIENTS[gradient]), splits["train"], state=start,
                     epochs=config.epochs, batch_size=config.batch_size, metrics=[bh.accuracy],
                     validation=splits["validation"], observe=observe,
-                    checkpoints=run.checkpoints(name),
+                    checkpoints=run.checkpoints(name), progress=progress,
                 )  # fmt: skip
                 log = {key: values for key, values in history.items() if key != "params"}
                 if first:
                     log["drift_params"] = np.abs(history["params"] - first["params"]).max(1)
                     log["drift_loss"] = np.abs(history["loss"] - first["loss"])
+                run.keep(name, state.params, log, **facts(training, state.params, splits))
                 if not first:
                     first, lowest = history, history["val_loss"].argmin()
                     if lowest < config.epochs - 1:
                         early = ravel_pytree(state.params)[1](history["params"][lowest])
                         run.keep(f"{name}, early", early, None, **facts(training, early, splits))
-                run.keep(name, state.params, log, **facts(training, state.params, splits))
 
 
 def observe(params: Params) -> dict[str, Array]:

@@ -442,7 +442,7 @@ for part, difference in zip(net.parts, differences, strict=True):
 
 # %% [markdown]
 # > **Try.** Leave out the line of `tanh` in the backward pass above (let dh = da). Nothing fails,
-# > nothing warns, training may even go on. How would you find such a mistake? Section 10 has a way.
+# > nothing warns, training may even continue. How would you find such a mistake? See section 10.
 
 # %% [markdown]
 # ## 9. The training loop

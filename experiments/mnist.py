@@ -71,7 +71,7 @@ ENOUGH = partial(
     better="Two layers are not enough: with the best activations, more lower the test error.",
     worse="Two layers are enough: with the best activations, more raise the test error.",
     unclear="Two layers are enough: with the best activations, more are not clearly better.",
-    mixed="Two layers are not best: with the best activations, some deeper nets differ from them.",
+    mixed="Not all deeper nets compare alike with two layers: the table shows which.",
     missing="",
 )
 WITH_DEPTH = partial(

@@ -187,7 +187,7 @@ def questions(small: Sequence[Trained], large: Sequence[Trained]) -> tuple[Quest
         better="The largest net overfits larger samples less than the smallest one.",
         worse="The largest net overfits larger samples more than the smallest one.",
         unclear="The largest net overfits larger samples about as much as the smallest one.",
-        mixed="The largest net overfits some larger samples less than the smallest one, not all.",
+        mixed="Not all larger samples compare alike with the smallest: the table shows which.",
         missing="There is one size of sample, and nothing to compare.",
     )
     under = Question(

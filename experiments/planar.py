@@ -180,7 +180,7 @@ def depth_helps(nets: Sequence[Trained]) -> Question:
         "need a boundary that bends.",
         worse="On these points the linear net beats every net with a hidden layer.",
         unclear="On these points no net with a hidden layer clearly beats the linear net.",
-        mixed="On these points some depths differ clearly from the linear net, and others do not.",
+        mixed="Not all depths compare alike with the linear net: the table shows which.",
         missing="Nets of every depth learned the same points. One seed can't tell which is better.",
     )
 

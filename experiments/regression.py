@@ -170,7 +170,7 @@ def questions(config: Config, nets: list[Trained]) -> tuple[Question, Question]:
         better=spoilt if config.outliers else "Even without outliers, squared error does worst.",
         worse="Squared error comes closer to the truth than the other losses.",
         unclear="No loss comes clearly closer to the truth than squared error.",
-        mixed="Some losses come closer to the truth than squared error, and some do not.",
+        mixed="Not all losses compare alike with squared error: the table shows which.",
     )
     harm = Question(
         "What do outliers do to each loss?",
@@ -178,7 +178,7 @@ def questions(config: Config, nets: list[Trained]) -> tuple[Question, Question]:
         worse="Outliers draw the fit away from the truth, whatever the loss.",
         unclear="Outliers do no clear harm, whatever the loss.",
         better="Whatever the loss, the fit is closer to the truth with outliers.",
-        mixed="Outliers do clear harm to some losses, and none to others.",
+        mixed="Outliers do not do the same to every loss: the table shows which.",
         missing="With one loss and no outliers, there is nothing to compare.",
     )
     return best, harm

@@ -26,6 +26,10 @@ def test_deterministic_lifts_the_simple_form():
     assert_backward(layer, jax.ShapeDtypeStruct((4, 3), jnp.float32))
 
 
+def test_a_layer_reads_as_its_name():
+    assert repr([linear(3), tanh]) == "[<Layer linear(3)>, <Layer tanh>]"
+
+
 def test_a_layer_cannot_be_changed():
     with pytest.raises(AttributeError):
         tanh.name = "other"

@@ -157,9 +157,7 @@ def keys(caller: str, name: str, candidate: object) -> None:
     """Raise unless the candidate is one typed PRNG key, or an array (n,) of them."""
     shape = _typed_key(caller, name, candidate)
     if len(shape) > 1 or shape == (0,):
-        raise ValueError(
-            f"{caller}: {name} should be one key or an array (n,) of keys, got {shape}"
-        )
+        raise ValueError(f"{caller}: {name} should be a key or an array (n,) of keys, got {shape}")
 
 
 def _typed_key(caller: str, name: str, candidate: object) -> tuple[int, ...]:

@@ -50,6 +50,9 @@ class Layer(NamedTuple):
     parts: tuple["Layer", ...] = ()
     combine: Callable[..., "Layer"] | None = None
 
+    def __repr__(self) -> str:
+        return f"<Layer {self.name}>"
+
 
 def deterministic(
     init: Init,

@@ -79,9 +79,9 @@ def test_finite_at_extremes(dtype):
         np.testing.assert_allclose(dx, wanted, atol=20 * ulp, rtol=20 * ulp, err_msg=name)
 
 
-def test_the_kink_follows_jax_nn():
-    """At 0 and at −0, by hand and by autodiff of the forward."""
-    x, dy = jnp.array([[0.0, -0.0]]), jnp.array([[2.0, 2.0]])
+def test_slopes_at_the_kink_follow_jax_nn():
+    """At 0 and −0, and far from them, by hand and by autodiff of the forward."""
+    x, dy = jnp.array([[0.0, -0.0, 1e4, -1e4]]), jnp.full((1, 4), 2.0)
 
     @jax.jit
     def slopes(x, dy):

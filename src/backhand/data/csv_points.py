@@ -37,14 +37,11 @@ def read_points(path: str | Path, seed: int = 0) -> Dataset:
     for number, row in lines[named:]:
         where = f"{path}, line {number}"
         if len(row) != width:
-            raise ValueError(
-                f"{where} should have {width} values, got {len(row)}: {','.join(row)!r}"
-            )
+            got = f"got {len(row)}: {','.join(row)!r}"
+            raise ValueError(f"{where} should have {width} values, {got}")
         *coordinates, word = (row[column] for column in columns)
         for name, cell in zip(names, coordinates, strict=False):
-            if (
-                not _is_number(cell) or not abs(float(cell)) <= 1e30
-            ):  # whose square is still a number
+            if not _is_number(cell) or not abs(float(cell)) <= 1e30:  # its square is a number, too
                 wanted = "a finite number, and at most 1e30 in size"
                 raise ValueError(f"{where}: {name} should be {wanted}, got {cell!r}")
         if not word:
@@ -74,9 +71,7 @@ def _lines(path: str | Path) -> list[tuple[int, list[str]]]:
         text = content.decode().removeprefix("\N{ZERO WIDTH NO-BREAK SPACE}")  # Excel puts it first
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
-        raise ValueError(
-            f"{path}, line {line}: should be text in UTF-8, which it is not"
-        ) from error
+        raise ValueError(f"{path}, line {line}: should be text in UTF-8, but is not") from error
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     try:
         lines = [(reader.line_num, [cell.strip() for cell in row]) for row in reader if any(row)]

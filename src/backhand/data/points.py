@@ -20,6 +20,7 @@ import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
+from numpy.random import Generator
 
 from backhand import checks
 from backhand.data.dataset import Dataset, Split
@@ -54,7 +55,7 @@ def gauss(size: int = 500, noise: float = 0.5, seed: int = 0) -> Dataset:
 def circle(size: int = 500, noise: float = 0.06, seed: int = 0) -> Dataset:
     """A disc in a ring: r (cos 2πt, sin 2πt), r from U(0, 0.5) or, in class 1, U(0.7, 1)."""
 
-    def draw(rng: np.random.Generator, y: np.ndarray) -> np.ndarray:
+    def draw(rng: Generator, y: np.ndarray) -> np.ndarray:
         r = np.where(y == 0, rng.uniform(0, 0.5, len(y)), rng.uniform(0.7, 1, len(y)))
         return _polar(r, rng.uniform(0, 1, len(y)))
 
@@ -64,7 +65,7 @@ def circle(size: int = 500, noise: float = 0.06, seed: int = 0) -> Dataset:
 def xor(size: int = 500, noise: float = 0.05, seed: int = 0) -> Dataset:
     """Exclusive or: (±u, ±v), both of U(0.1, 1); class 0 if the signs are the same, else 1."""
 
-    def draw(rng: np.random.Generator, y: np.ndarray) -> np.ndarray:
+    def draw(rng: Generator, y: np.ndarray) -> np.ndarray:
         sign = rng.choice([-1, 1], len(y))
         signs = np.stack([sign, np.where(y == 0, sign, -sign)], axis=1)
         return signs * rng.uniform(0.1, 1, signs.shape)
@@ -75,7 +76,7 @@ def xor(size: int = 500, noise: float = 0.05, seed: int = 0) -> Dataset:
 def moons(size: int = 500, noise: float = 0.15, seed: int = 0) -> Dataset:
     """Two interlocked half-circles: (cos πt − ½, sin πt − ¼), and that turned by 180° about 0."""
 
-    def draw(rng: np.random.Generator, y: np.ndarray) -> np.ndarray:
+    def draw(rng: Generator, y: np.ndarray) -> np.ndarray:
         moon = _polar(np.array(1), rng.uniform(0, 0.5, len(y))) - (0.5, 0.25)
         return np.where(y[:, None] == 0, moon, -moon)
 
@@ -119,7 +120,7 @@ def split(
 
 
 def _spirals(name: str, size: int, noise: float, seed: int, classes: int) -> Dataset:
-    def draw(rng: np.random.Generator, y: np.ndarray) -> np.ndarray:
+    def draw(rng: Generator, y: np.ndarray) -> np.ndarray:
         t = rng.uniform(0, 1, len(y))
         return _polar(0.1 + 0.9 * t, (3.5 * t + y) / classes)
 
@@ -131,7 +132,7 @@ def _noisy(
     size: int,
     noise: float,
     seed: int,
-    draw: Callable[[np.random.Generator, np.ndarray], np.ndarray],
+    draw: Callable[[Generator, np.ndarray], np.ndarray],
     classes: int = 2,
 ) -> Dataset:
     """What all sets but the lesson's share: `draw(rng, y)` gives a point a label."""

@@ -9,6 +9,7 @@ import numpy as np
 
 from backhand import checks
 from backhand.inspection import formulas
+from backhand.inspection.formulas import Rule, Words
 from backhand.inspection.nodes import Explanation, Gradient, Kept, Node, Share, norm
 from backhand.inspection.trace import Pair, Pass, Residual, Step, Trace, trace
 from backhand.layer import HostOrDevice, Key, Layer, Params
@@ -67,49 +68,30 @@ def explain(
     # From the loss backwards, as the gradients go: a value is met when all its shares are in.
     rule, names = formulas.loss_rule(training.loss), {"x": values[traced.last], "y": "y"}
     shares[traced.last].append(_share("L", rule.back["x"], names, traced.dprediction, 1.0))
-    one = np.ones_like(traced.value)
-    end = Node(
-        "L",
-        "loss",
-        *_computed("L", rule, names),
-        np.asarray(traced.value),
-        Gradient(one, one, 1.0),
-        layer="the loss",
-        inputs=(names["x"],),
-        kept=_kept(traced.residuals, rule, names),
-    )
-    nodes = [end]
+    value, kept = np.asarray(traced.value), _kept(traced.residuals, rule, names)
+    one = Gradient(np.ones_like(value), np.ones_like(value), 1.0)
+    end = Node("L", "loss", *_computed("L", rule, names), value, one)
+    nodes = [end._replace(layer="the loss", inputs=(names["x"],), kept=kept)]
     for place in reversed(places):
         step, passed, rule, name = place.step, place.passed, place.rule, place.names["y"]
-        inputs = tuple(values[i] for i in step.inputs)
+        layer, inputs = step.layer.name, tuple(values[i] for i in step.inputs)
         names = place.names | {"x": " + ".join(inputs)}
-        sent = tuple(shares[values.index(name)])
-        nodes.append(
-            Node(
-                name,
-                "value",
-                *_computed(name, rule, names),
-                np.asarray(passed.y),
-                _gradient(passed.dy, sent),
-                sent,
-                step.layer.name,
-                step.path,
-                inputs=(*inputs, *(names[leaf] for leaf in place.leaves)),
-                kept=_kept(passed.residuals, rule, names),
-            )
-        )
+        sent, value = tuple(shares[values.index(name)]), np.asarray(passed.y)
+        gradient, kept = _gradient(passed.dy, sent), _kept(passed.residuals, rule, names)
+        node = Node(name, "value", *_computed(name, rule, names), value, gradient, sent)
+        inputs += tuple(names[leaf] for leaf in place.leaves)
+        nodes.append(node._replace(layer=layer, path=step.path, inputs=inputs, kept=kept))
         came = norm(passed.dy[1])
-        for leaf, value, *pair in place.parameters[::-1]:
-            share = _share(name, rule.back[leaf], names, (pair[0], pair[1]), came)
-            symbol, words = names[leaf], f"a parameter of {step.layer.name}"
-            made = share.gradient, (share,), step.layer.name, step.path
-            nodes.append(Node(symbol, "parameter", symbol, words, value, *made))
+        for leaf, value, by_hand, by_autodiff in place.parameters[::-1]:
+            share = _share(name, rule.back[leaf], names, (by_hand, by_autodiff), came)
+            said = names[leaf], f"a parameter of {layer}"
+            node = Node(names[leaf], "parameter", *said, value, share.gradient, (share,))
+            nodes.append(node._replace(layer=layer, path=step.path))
         for i in step.inputs:
             back = passed.dy if step.is_sum else passed.dx
             shares[i].append(_share(name, rule.back["x"], names, back, came))
-    sent, words = tuple(shares[0]), "the batch, a row an example"
-    gradient = _gradient(traced.dx, sent)
-    nodes.append(Node("x", "input", "x", words, np.asarray(x), gradient, sent))
+    sent, said = tuple(shares[0]), ("x", "the batch, a row an example")
+    nodes.append(Node("x", "input", *said, np.asarray(x), _gradient(traced.dx, sent), sent))
     return Explanation(tuple(reversed(nodes)))
 
 
@@ -118,7 +100,7 @@ class Place(NamedTuple):
 
     step: Step
     passed: Pass
-    rule: formulas.Rule
+    rule: Rule
     leaves: tuple[str, ...]
     names: dict[str, str]
 
@@ -172,15 +154,13 @@ def _letter(leaf: str) -> str:
     return word if word.isidentifier() and word not in {"x", "y", "L", "N", "Y"} else "θ"
 
 
-def _computed(name: str, rule: formulas.Rule, names: dict[str, str]) -> tuple[str, str]:
+def _computed(name: str, rule: Rule, names: dict[str, str]) -> tuple[str, str]:
     """How a value is computed, in symbols and in words."""
     formula = formulas.fill(f"{name} = {rule.forward.symbols}", names)
     return formula, formulas.fill(rule.forward.words, names)
 
 
-def _share(
-    source: str, back: formulas.Words, names: dict[str, str], pair: Pair, came: float
-) -> Share:
+def _share(source: str, back: Words, names: dict[str, str], pair: Pair, came: float) -> Share:
     by_hand, by_autodiff = map(np.asarray, pair)
     symbols, words = (formulas.fill(template, names) for template in back)
     return Share(source, symbols, words, Gradient(by_hand, by_autodiff, came))
@@ -192,9 +172,7 @@ def _gradient(pair: Pair, shares: tuple[Share, ...]) -> Gradient:
     return Gradient(by_hand, by_autodiff, came)
 
 
-def _kept(
-    residuals: list[Residual], rule: formulas.Rule, names: dict[str, str]
-) -> tuple[Kept, ...]:
+def _kept(residuals: list[Residual], rule: Rule, names: dict[str, str]) -> tuple[Kept, ...]:
     symbols = rule.keeps if len(rule.keeps) == len(residuals) else [""] * len(residuals)
     kept = []
     for (origin, a), template in zip(residuals, symbols, strict=True):

@@ -33,79 +33,71 @@ class Rule(NamedTuple):
 
 
 def read(text: str) -> dict[str, Rule]:
-    """Rules by name, an entry each: what is computed, what is kept, and each gradient sent back."""
+    """Rules by name, an entry each: what is kept and computed, and each gradient sent back."""
     rules = {}
     for entry in re.sub(r"\n +", " ", text.strip()).split("\n\n"):
-        (head, forward), *lines = (line.split(" = ", 1) for line in entry.split("\n"))
-        name, letter = head.split(": ")
-        rest = dict(lines)
-        keeps = tuple(rest.pop("keeps").split("; ")) if "keeps" in rest else ()
-        back = {left.removeprefix("d"): Words(*right.split(" — ")) for left, right in rest.items()}
-        rules[name] = Rule(Words(*forward.split(" — ")), back, letter, keeps)
+        head, *lines = entry.split("\n")
+        title, computed = head.split(": ", 1)
+        name, *keeps = re.split(", keeping |; ", title)
+        letter, forward = computed.split(" = ", 1)
+        sent = (line.split(" = ", 1) for line in lines)
+        back = {left.removeprefix("d"): Words(*right.split(" — ")) for left, right in sent}
+        rules[name] = Rule(Words(*forward.split(" — ")), back, letter, tuple(keeps))
     return rules
 
 
 LAYERS = read("""
-linear: z = {x} {w} + {b} — each row of {x} times each column of {w}, and {b} added to every row
-keeps = {x}
+linear, keeping {x}: z = {x} {w} + {b} — each row of {x} times each column of {w}, and {b} added to
+    every row
 dx = {dy} {w}ᵀ — the weights walked backwards: an entry of {x} gets what each unit of {y} got, times
     the weight between the two, summed over the units
 dw = {x}ᵀ {dy} — for each weight, what went in at one end times what came back at the other, summed
     over the examples, which all used it
 db = Σₙ {dy} — {b} was copied to every example, so what comes back from all of them is summed
 
-tanh: h = tanh({x}) — each entry squeezed into −1 … 1
-keeps = {y}
+tanh, keeping {y}: h = tanh({x}) — each entry squeezed into −1 … 1
 dx = {dy} ⊙ (1 − {y}²) — each entry times tanh's slope there: 1 at 0, almost 0 where {y} is near ±1,
     so a saturated unit hardly learns
 
-sigmoid: h = σ({x}) — each entry squeezed into 0 … 1
-keeps = {y}
+sigmoid, keeping {y}: h = σ({x}) — each entry squeezed into 0 … 1
 dx = {dy} ⊙ {y} ⊙ (1 − {y}) — each entry times the sigmoid's slope there, which is ¼ at most
 
-relu: h = max({x}, 0) — each entry where it is positive, else 0
-keeps = {x} > 0
+relu, keeping {x} > 0: h = max({x}, 0) — each entry where it is positive, else 0
 dx = {dy} ⊙ [{x} > 0] — a gate: the gradient passes where {x} was positive, and stops elsewhere
 
-leaky_relu: h = {x} where {x} ≥ 0, else {arg} {x} — each entry, held back where it is negative
-keeps = {x} ≥ 0
+leaky_relu, keeping {x} ≥ 0: h = {x} where {x} ≥ 0, else {arg} {x} — each entry, held back where it
+    is negative
 dx = {dy} ⊙ (1 where {x} ≥ 0, else {arg}) — the gradient passes where {x} was not negative;
     elsewhere {arg} of it does
 
-elu: h = {x} where {x} > 0, else {arg} (e^{x} − 1) — each entry, bent towards −{arg} where it is
-    negative
-keeps = {x}
+elu, keeping {x}: h = {x} where {x} > 0, else {arg} (e^{x} − 1) — each entry, bent towards −{arg}
+    where it is negative
 dx = {dy} ⊙ (1 where {x} > 0, else {arg} e^{x}) — the gradient passes where {x} was positive; the
     further below 0, the less of it does
 
-softplus: h = log(1 + e^{x}) — a smooth max(·, 0) of each entry
-keeps = {x}
+softplus, keeping {x}: h = log(1 + e^{x}) — a smooth max(·, 0) of each entry
 dx = {dy} ⊙ σ({x}) — each entry times the softplus's slope there, a sigmoid
 
-gelu: h = {x} ⊙ Φ({x}) — each entry, weighed by the share Φ of a standard normal below it
-keeps = {x}
+gelu, keeping {x}: h = {x} ⊙ Φ({x}) — each entry, weighed by the share Φ of a standard normal below
+    it
 dx = {dy} ⊙ (Φ({x}) + {x} ⊙ φ({x})) — each entry times gelu's slope there, by the product rule, with
     φ the derivative of Φ
 
-silu: h = {x} ⊙ σ({x}) — each entry, weighed by its own sigmoid
-keeps = {x}
+silu, keeping {x}: h = {x} ⊙ σ({x}) — each entry, weighed by its own sigmoid
 dx = {dy} ⊙ σ({x}) ⊙ (1 + {x} ⊙ (1 − σ({x}))) — each entry times silu's slope there, by the product
     rule
 
-softmax: p = softmax({x}) — each row's exponentials over their sum: positive, and every row adds up
-    to 1
-keeps = {y}
+softmax, keeping {y}: p = softmax({x}) — each row's exponentials over their sum: positive, and every
+    row adds up to 1
 dx = {y} ⊙ ({dy} − Σₖ {y} ⊙ {dy}) — each score moves all of its row's probabilities; what counts is
     how far its own {dy} is above the row's mean of {dy}, weighed by {y}
 
-dropout: h = {x} ⊙ m / (1 − {arg}) — a share of {arg} of the entries dropped, different ones every
-    time: m is 0 there and 1 elsewhere; the rest is enlarged, so that the mean stays
-keeps = m
+dropout, keeping m: h = {x} ⊙ m / (1 − {arg}) — a share of {arg} of the entries dropped, different
+    ones every time: m is 0 there and 1 elsewhere; the rest is enlarged, so that the mean stays
 dx = {dy} ⊙ m / (1 − {arg}) — what was dropped had no effect, and gets nothing back
 
-distort: h = Σ w {x} — each pixel read where a random map sends it, w weighing the four pixels
-    around there
-keeps = where
+distort, keeping where: h = Σ w {x} — each pixel read where a random map sends it, w weighing the
+    four pixels around there
 dx = Σ w {dy} — each pixel's gradient goes back to the pixels it was read from, by the same weights
 
 scale_pixels: h = {x} — numbers as they are; a picture's bytes would be divided by 255
@@ -113,34 +105,29 @@ dx = {dy} — what leaves {x} as it is leaves its gradient as it is
 """)
 
 LOSSES = read("""
-squared_error: L = 1/N Σₙ ‖{x} − y‖² — each example's squared distance from its target, averaged
-    over the batch
-keeps = {x} − y
+squared_error, keeping {x} − y: L = 1/N Σₙ ‖{x} − y‖² — each example's squared distance from its
+    target, averaged over the batch
 dx = 2 ({x} − y) / N — twice the error, so the farther off, the stronger; 1/N is the mean's share
 
-absolute_error: L = 1/N Σₙ ‖{x} − y‖₁ — each example's absolute errors, averaged over the batch
-keeps = sign({x} − y)
+absolute_error, keeping sign({x} − y): L = 1/N Σₙ ‖{x} − y‖₁ — each example's absolute errors,
+    averaged over the batch
 dx = sign({x} − y) / N — the error's sign: all count alike, large or small; 1/N is the mean's share
 
-huber: L = 1/N Σₙ huber({x} − y) — squares of small errors, sizes of large ones, averaged over the
-    batch
-keeps = clip({x} − y, ±δ)
+huber, keeping clip({x} − y, ±δ): L = 1/N Σₙ huber({x} − y) — squares of small errors, sizes of
+    large ones, averaged over the batch
 dx = clip({x} − y, ±δ) / N — the error itself, but never more than δ; 1/N is the mean's share
 
-logistic: L = −1/N Σₙ log(σ({x}) if y else 1 − σ({x})) — minus the log of the chance given to what
-    was so
-keeps = {x}; 1 − 2y
+logistic, keeping {x}; 1 − 2y: L = −1/N Σₙ log(σ({x}) if y else 1 − σ({x})) — minus the log of the
+    chance given to what was so
 dx = (σ({x}) − y) / N — what was predicted, less what was so; 1/N is the mean's share
 
-cross_entropy: L = −1/N Σₙ log {x}[n, y(n)] — minus the log of the probability given to the true
-    class, averaged over the batch
-keeps = {x}; y
+cross_entropy, keeping {x}; y: L = −1/N Σₙ log {x}[n, y(n)] — minus the log of the probability given
+    to the true class, averaged over the batch
 dx = −Y / (N {x}) — only the true class of each example, where the one-hot Y is 1, has an effect,
     and the less probable it was the stronger; 1/N is the mean's share
 
-softmax_cross_entropy: L = −1/N Σₙ log softmax({x})[n, y(n)] — minus the log of the probability that
-    softmax gives to the true class, averaged over the batch
-keeps = softmax({x}); y
+softmax_cross_entropy, keeping softmax({x}); y: L = −1/N Σₙ log softmax({x})[n, y(n)] — minus the
+    log of the probability that softmax gives to the true class, averaged over the batch
 dx = (softmax({x}) − Y) / N — what was predicted, less what was so, the one-hot Y; 1/N is the mean's
     share
 """)

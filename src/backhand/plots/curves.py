@@ -152,7 +152,7 @@ def _draw(
 
 
 def _shown(y: ArrayLike, log: bool) -> np.ndarray:
-    """What of y the axis can show: a logarithmic one has no 0."""
+    """y as the axis shows it: a logarithmic one leaves out 0 and below."""
     return np.where(np.asarray(y) > 0, y, np.nan) if log else np.asarray(y)
 
 

@@ -20,7 +20,7 @@ UNCLEAR = "no clear difference"
 
 
 class Trained(NamedTuple):
-    """A net that was trained from several seeds.
+    """A net that was trained, usually from several seeds.
 
     Attributes:
       name: what tables and figures call it.
@@ -37,7 +37,7 @@ class Trained(NamedTuple):
 
 @dataclass(frozen=True)
 class Measure:
-    """What is measured of a net, `of` it: a number a seed, (seeds,), in a `unit` if it has one.
+    """What is measured of a net, `of` it: a number a sample, usually a seed, in a `unit` if any.
 
     `worse` says which direction is worse, if either is; `form` is the format of its numbers.
     """

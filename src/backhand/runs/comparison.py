@@ -220,11 +220,11 @@ def _flat(value: JSON, name: str = "") -> dict[str, JSON]:
 
 
 def _environment(receipt: Mapping[str, JSON]) -> dict[str, JSON]:
-    """Circumstances by name; all their values, if they changed from sitting to sitting."""
+    """Circumstances by name; all their values, if they changed when the run was resumed."""
     earlier = receipt.get("earlier", [])
     found: dict[str, dict[JSON, None]] = {}
-    for sitting in [receipt, *(earlier if isinstance(earlier, list) else [earlier])]:
-        for name, value in _flat(sitting).items():
+    for process in [receipt, *(earlier if isinstance(earlier, list) else [earlier])]:
+        for name, value in _flat(process).items():
             if name.split(".")[0] not in NEUTRAL and not _is_digest(name):
                 found.setdefault(name, {})[value] = None
     return {name: next(iter(v)) if len(v) == 1 else list(v) for name, v in found.items()}

@@ -91,7 +91,7 @@ def command(name: str, config: Config) -> str:
 
 
 def resume_command(name: str, config: Config, folder: Path) -> str:
-    """The make command that resumes the run in a folder; where files lie it is told again."""
+    """The make command that resumes a run, with the paths, which a run does not store."""
     paths = {k: v for k, v in vars(config).items() if isinstance(v, Path)}
     paths = {"resume": folder} | {k: v for k, v in paths.items() if k not in ("out", "resume")}
     words = {k.upper(): shlex.quote(str(path)) for k, path in paths.items()}

@@ -1,4 +1,4 @@
-"""A run's folder: what an experiment was told, what came out, and the receipt.
+"""A run's folder: its settings, its results and its receipt.
 
     config.json          every field of the config
     metrics.jsonl        a record a line
@@ -144,8 +144,7 @@ class Run:
         former = self.receipt.get("data_sha256", digest)
         if former != digest:
             raise RefusedError(
-                f"{self.folder} was started with different data: their SHA-256 was {former}, and "
-                f"is {digest}"
+                f"{self.folder} was started with different data: SHA-256 was {former}, now {digest}"
             )
         self.receipt["data_sha256"] = digest
         self._write_receipt("running")

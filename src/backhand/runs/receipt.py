@@ -18,7 +18,7 @@ from backhand.runs.config import PLACES
 from backhand.storage.digests import sha256
 from backhand.storage.json_values import JSON
 
-# Fields that all sittings of a resumed run share; each sitting has the others of its own.
+# Shared by a run and all its resumptions; every other field is written anew each time.
 PER_RUN = (
     "experiment", "seed", "config", "earlier", "trainings", "data_sha256", "params_sha256",
     "metrics_sha256",

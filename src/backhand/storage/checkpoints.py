@@ -46,7 +46,7 @@ class Checkpoints:
     """The checkpoints of one training, in a folder: the newest ones, and the one that scores best.
 
     `fit(…, checkpoints=Checkpoints("folder"))` writes them, and resumes from the newest if there is
-    one. They are written while training continues, and take at most 2 % of its time.
+    one. They are written while training continues, and take about 2 % of its time.
 
     Attributes:
       latest: the last checkpoint that was saved or read; None before the first.
@@ -87,6 +87,7 @@ class Checkpoints:
         a different config, OSError if the folder can't be read, and ImportError if safetensors is
         missing.
         """
+        parameters.safetensors()  # before work starts that could not be kept
         newest = None
         for path in reversed(self._paths()):
             try:
@@ -98,7 +99,7 @@ class Checkpoints:
                 warnings.warn(
                     f"checkpoint {path} is damaged ({error}): it is not used, and now called "
                     f"{aside.name}",
-                    stacklevel=2,
+                    stacklevel=4,  # where fit was called
                 )
                 continue
             if text["score"] is not None:

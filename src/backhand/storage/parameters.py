@@ -87,25 +87,25 @@ def encode(arrays: Mapping[str, np.ndarray], config: str = "{}") -> bytes:
     contiguous = {name: np.asarray(a, order="C") for name, a in arrays.items()}
     # safetensors writes several entries in any order; one keeps equal runs' files equal.
     metadata = {"backhand": json.dumps([config, _digest(contiguous, config)])}
-    content: bytes = _safetensors().numpy.save(contiguous, metadata)
+    content: bytes = safetensors().numpy.save(contiguous, metadata)
     return content
 
 
 def decode(content: bytes, name: str) -> tuple[dict[str, np.ndarray], JSON]:
     """The arrays and config that `encode` was given; ValueError, naming the file, if damaged."""
-    safetensors = _safetensors()
+    tensors = safetensors()
     # Damage can turn the header into anything that JSON can hold.
     try:
         length = int.from_bytes(content[:8], "little")
         config, digest = json.loads(json.loads(content[8 : 8 + length])["__metadata__"]["backhand"])
         arrays = {}
-        for key, tensor in sorted(safetensors.deserialize(content), key=lambda pair: pair[0]):
+        for key, tensor in sorted(tensors.deserialize(content), key=lambda pair: pair[0]):
             array = np.frombuffer(tensor["data"], DTYPES[tensor["dtype"]])
             arrays[key] = array.reshape(tensor["shape"])
         whole = digest == _digest(arrays, config)
         settings = json.loads(config)
     except (
-        safetensors.SafetensorError, LookupError, RecursionError, TypeError, ValueError,
+        tensors.SafetensorError, LookupError, RecursionError, TypeError, ValueError,
     ) as error:  # fmt: skip
         raise ValueError(f"{name} is not a whole file of parameters: {error}") from error
     if not whole:
@@ -170,22 +170,22 @@ def _form(dtype: np.dtype, shape: tuple[int, ...]) -> str:
 
 def _forms(path: Path) -> dict[str, str]:
     """What a file should hold, by name, from its header, if that is not longer than the file."""
-    safetensors = _safetensors()
+    tensors = safetensors()
     try:
         size = path.stat().st_size
         with path.open("rb") as file:
             start = file.read(8)
         if len(start) < 8 or not 2 <= int.from_bytes(start, "little") <= min(size - 8, HEADER):
             raise ValueError("it does not begin as one")
-        with safetensors.safe_open(path, "np") as opened:
+        with tensors.safe_open(path, "np") as opened:
             slices = {name: opened.get_slice(name) for name in opened.keys()}  # noqa: SIM118
             return {n: _form(DTYPES[s.get_dtype()], s.get_shape()) for n, s in slices.items()}
-    except (safetensors.SafetensorError, LookupError, TypeError, ValueError) as error:
+    except (tensors.SafetensorError, LookupError, TypeError, ValueError) as error:
         raise ValueError(f"{path} is not a whole file of parameters: {error}") from error
 
 
-def _safetensors() -> ModuleType:
-    """Safetensors, which comes with an extra: training needs no files."""
+def safetensors() -> ModuleType:
+    """Safetensors, which comes with an extra: training needs no files. ImportError says which."""
     try:
         import safetensors.numpy
     except ImportError as error:

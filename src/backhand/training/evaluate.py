@@ -60,7 +60,7 @@ def in_blocks(net: Layer, params: Params, x: Array) -> Array:
         whole: Array = net.apply(params, x)
         return whole
     size = -(-len(x) // count)
-    overlap = count * size - len(x)  # the last block begins so many rows early
+    overlap = count * size - len(x)  # rows that the last block repeats of the one before
     starts = jnp.minimum(jnp.arange(count) * size, len(x) - size)
 
     blocks = jax.lax.map(

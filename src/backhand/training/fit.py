@@ -60,13 +60,13 @@ def fit(
       on_epoch: called after each epoch with the state and what that epoch recorded, and "epoch".
       checkpoints: where to write checkpoints; `fit` resumes from the newest if there is one, and
         what comes out is the same, bit for bit. Epochs done before call no `on_epoch`. Ctrl-C and
-        SIGTERM then wait for the end of a step and a checkpoint.
+        SIGTERM then wait for about half a second, and a checkpoint.
       progress: the progress line, if several trainings share one.
 
     Returns:
-      The last state, and the history: arrays (epochs, …) by name. "loss" is the mean of the steps'
-      own losses through the epoch, as the net learned; "val_loss", "val_accuracy" and so on are of
-      the params after it, by `net.apply`.
+      The last state, or with `patience` the best, and the history: arrays (epochs, …) by name.
+      "loss" is the mean of the steps' own losses through the epoch, as the net learned; "val_loss",
+      "val_accuracy" and so on are of the params after it, by `net.apply`.
 
     On a terminal a progress line is shown on stderr. Everything is checked before the first step:
     raises TypeError or ValueError that says what was got and what was expected. Raises
@@ -239,7 +239,11 @@ def _check_forms(plan: Plan, tree: PyTreeDef, leaves: tuple[jax.ShapeDtypeStruct
         if arrays is False or not all(isinstance(a, jax.ShapeDtypeStruct) for a in arrays):
             raise TypeError(f"fit: observe should return a dict of arrays, got {observed!r}")
         scores = ("loss", *(metric.__name__ for metric in plan.metrics))
-        names = {"loss", *(PREFIXES[split] + score for split in plan.scored for score in scores)}
+        names = {
+            "epoch",
+            "loss",
+            *(PREFIXES[split] + score for split in plan.scored for score in scores),
+        }
         if taken := sorted(names & observed.keys()):
             raise ValueError(f"fit: observe should use names of its own, got {', '.join(taken)}")
 
@@ -264,9 +268,9 @@ def _first(plan: Plan, tree: Tree) -> Tree:
 
 
 def _identity(loop: Loop, state: TrainState, data: Data, patience: int | None) -> dict[str, JSON]:
-    """What tells this training from others, in JSON's terms.
+    """What identifies this training, in JSON's terms.
 
-    Of the data it is all targets and a thousand examples: to digest all of it would take longer
+    Of the data it is all targets and about a thousand examples: to digest all would take longer
     than a checkpoint does.
     """
     arrays: dict[str, np.ndarray] = {}

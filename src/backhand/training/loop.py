@@ -56,7 +56,7 @@ class Position(NamedTuple):
 
 
 class Loop:
-    """A training as far as it has come.
+    """A training and where it is.
 
     Attributes:
       position: where it is.
@@ -80,7 +80,7 @@ class Loop:
         self._capacity, self.records = _capacity(row), parameters.forms(row)
         self.position = Position(state, np.zeros((*state.key.shape, self.batches), value.dtype))
         self._history: dict[str, list[np.ndarray]] = {name: [] for name in row}
-        self._steps, self._timed = 1, False  # of the next call; whether the last ended an epoch
+        self._steps, self._timed = 1, False  # of the next call; whether an epoch was in the last
 
     @property
     def epochs(self) -> int:
@@ -99,7 +99,7 @@ class Loop:
         return {name: part[:, -1] if self.plan.many else part[-1] for name, part in parts.items()}
 
     def advance(self, epochs: int) -> None:
-        """Take steps for about half a second, until so many epochs are complete at most.
+        """Take steps for about half a second, or until so many epochs are complete.
 
         Raises NonFiniteError if a loss, a parameter or a number of the optimizer's is not finite
         any more; it says at which step that began, and in which layer.
@@ -110,15 +110,16 @@ class Loop:
         limit = min(limit, self.done + self._steps)
         if limit // self.batches > self.epochs:  # the end of an epoch is the better place to stop
             limit -= limit % self.batches
-        start = time.monotonic()
+        start = time.perf_counter()
         position, rows, finite = self._call(limit)
         if not finite.all():
             raise self._diverged(limit)
-        steps = (limit - self.done) * CALL / (time.monotonic() - start)
+        steps = (limit - self.done) * CALL / (time.perf_counter() - start)
         self._steps, self._timed = max(1, int(steps)), limit // self.batches > self.epochs
         for name, row in self._recorded(rows, limit).items():
             if len(row):
-                self._history[name].append(np.swapaxes(row, 0, 1) if self.plan.many else row.copy())
+                row = np.swapaxes(row, 0, 1) if self.plan.many else row
+                self._history[name].append(row.copy())  # a view would keep the whole buffer
         self.position, self.done = position, limit
 
     def note_best(self) -> None:
@@ -127,7 +128,7 @@ class Loop:
             self.best, self.best_epoch, self.best_loss = self.position.state, self.epochs, loss
 
     def checkpoint(self, identity: Mapping[str, JSON]) -> Checkpoint:
-        """All that `restore` needs, and what tells this training from others."""
+        """All that `restore` needs, and what identifies this training."""
         trees = {"state": without_keys(self.position.state), "losses": self.position.losses}
         if self.best is not None:
             trees["best"] = without_keys(self.best)
@@ -192,13 +193,13 @@ class Loop:
         return np.int32(self.begin), np.int32(self.done), np.int32(limit)
 
     def _call(self, limit: int) -> tuple[Position, dict[str, Array], np.ndarray]:
-        """Take the steps to before `limit`, from where the training is: what comes out of that."""
+        """Take the steps before `limit` from the current position; return what comes out."""
         position, rows, finite = self._advance(self.position, self.data, *self._bounds(limit))
         still = still_finite(self.position.state, position.state, self.plan.many)
         return position, rows, np.asarray(finite) & still
 
     def _diverged(self, limit: int) -> NonFiniteError:
-        """What the first step up to `limit` says after which a number is not finite."""
+        """The error for the first step, up to `limit`, that leaves a number not finite."""
         low, high = self.done, limit  # all is finite after low steps, and not after high
         while high - low > 1:
             middle = (low + high) // 2
@@ -361,7 +362,7 @@ def _program(plan: Plan) -> jax.stages.Wrapped:
 def still_finite(before: TrainState, after: TrainState, many: bool) -> np.ndarray:
     """Whether what was finite before still is, for each net: some optimizers start from infinity.
 
-    On the host, where it takes well under a millisecond and nothing has to be compiled.
+    On the host, so that nothing has to be compiled.
     """
     finite = np.array(True)
     trees = ((state.params, state.opt_state) for state in (before, after))

@@ -105,8 +105,8 @@ def first_nonfinite(
 
     The arguments are those of `manual`'s gradient; `key` is the step's, `fold_in(state.key,
     state.step)`. It inspects in turn the batch, the params, the output of each forward, the loss,
-    its backward, and the gradients from each backward. A layer that was given what is not finite
-    is not to blame. The parts of a combinator are inspected; what it sums up itself is its own.
+    its backward, and the gradients from each backward. A layer whose input is not finite is
+    not reported. The parts of a combinator are inspected; what it sums up itself is its own.
     """
     found: list[Place] = []
 

@@ -39,7 +39,7 @@ class Progress:
     def begin(self, part: int, label: str, epochs: int | None = None) -> None:
         """Start part number `part`, from 0: its label, and its epochs if they differ.
 
-        Parts before the first that begins were done at another time.
+        Parts before the first that begins were finished by an earlier process.
         """
         if not self.begun:
             self.begun, self.earliest = True, part

@@ -1,4 +1,4 @@
-"""What is trained, said once."""
+"""What is trained, as one value."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

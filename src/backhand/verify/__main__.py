@@ -69,19 +69,17 @@ def make_parser() -> Parser:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    name, dtypes = "PACKAGE.MODULE:NAME", ["float32", "bfloat16", "float16"]
-    parser.add_argument("subject", metavar=name, help="what to check")
+    name, add = "PACKAGE.MODULE:NAME", parser.add_argument
+    add("subject", metavar=name, help="what to check")
     says = "of an argument, random numbers; once for each"
-    parser.add_argument(
-        "--shape", type=shape, action="append", required=True, metavar="8,16", help=says
-    )
+    add("--shape", type=shape, action="append", required=True, metavar="8,16", help=says)
     says = "a last argument: random labels below CLASSES, one for each row of the first shape"
-    parser.add_argument("--labels", type=count, metavar="CLASSES", help=says)
+    add("--labels", type=count, metavar="CLASSES", help=says)
     says = "the plain function that a custom_vjp function should agree with"
-    parser.add_argument("--reference", metavar=name, help=says)
+    add("--reference", metavar=name, help=says)
     says = "in which to check precision; may be repeated (default float32)"
-    parser.add_argument("--dtype", action="append", choices=dtypes, help=says)
-    parser.add_argument("--seed", type=int, default=0, help="of everything random (default 0)")
+    add("--dtype", action="append", choices=["float32", "bfloat16", "float16"], help=says)
+    add("--seed", type=int, default=0, help="of everything random (default 0)")
     return parser
 
 

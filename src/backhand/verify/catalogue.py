@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-import backhand.combinators as combine
 from backhand import layers, losses
+from backhand.combinators import parallel, residual, serial
 from backhand.layer import Array, Key, Layer, Shaped, deterministic
 from backhand.losses import Loss
 
@@ -24,11 +24,9 @@ LAYERS = (
     layers.softmax,
 )
 COMBINATORS: dict[str, Callable[[], Layer]] = {
-    "serial": lambda: combine.serial(layers.linear(4), layers.tanh, layers.linear(3)),
-    "parallel": lambda: combine.parallel(
-        layers.linear(3), combine.serial(layers.tanh, layers.linear(3))
-    ),
-    "residual": lambda: combine.residual(combine.serial(layers.tanh, layers.elu())),
+    "serial": lambda: serial(layers.linear(4), layers.tanh, layers.linear(3)),
+    "parallel": lambda: parallel(layers.linear(3), serial(layers.tanh, layers.linear(3))),
+    "residual": lambda: residual(serial(layers.tanh, layers.elu())),
 }
 REGRESSION = {
     "squared_error": losses.squared_error,
@@ -73,10 +71,10 @@ def catalogue(batch: int = 6, width: int = 5, seed: int = 0) -> dict[str, Entry]
 
 def nets(width: int = 16) -> dict[str, Layer]:
     """Whole nets: perceptrons of 1, 2 and 3 layers, one of every activation, one with branches."""
-    linear, serial, tanh, relu = layers.linear, combine.serial, layers.tanh, layers.relu
+    linear, tanh, relu = layers.linear, layers.tanh, layers.relu
     every = [part for activation in LAYERS for part in (linear(width), activation)]
-    around = combine.residual(serial(linear(width), tanh))
-    branches = combine.parallel(linear(width), serial(layers.silu, linear(width)))
+    around = residual(serial(linear(width), tanh))
+    branches = parallel(linear(width), serial(layers.silu, linear(width)))
     return {
         "1 layer": serial(linear(10)),
         "2 layers, the lesson's": serial(linear(width), tanh, linear(10), layers.softmax),

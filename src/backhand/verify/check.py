@@ -7,6 +7,7 @@ from typing import TypeAlias
 import jax
 import jax.numpy as jnp
 import numpy as np
+from numpy.random import Generator
 
 from backhand.interop import reads
 from backhand.layer import Array, Params, Tree
@@ -76,7 +77,7 @@ def assert_backward(subject: object, x: Tree, *more: Tree, **settings: Tree) -> 
         raise BackwardError(report)
 
 
-def _examine(subject: Subject, dtypes: list[np.dtype], rng: np.random.Generator) -> Report:
+def _examine(subject: Subject, dtypes: list[np.dtype], rng: Generator) -> Report:
     case = Case(subject, "as given", subject.arguments)
     jax.eval_shape(case.function, case.leaves.values)  # raises if the inputs do not suit
     form = _form(case, dtypes, rng)
@@ -114,7 +115,7 @@ def _guarded(name: str, tolerance: float, check: Callable[[], Mismatch]) -> Chec
     return Check(name, mismatch.figure, tolerance, str(mismatch))
 
 
-def _form(case: Case, dtypes: list[np.dtype], rng: np.random.Generator) -> Check:
+def _form(case: Case, dtypes: list[np.dtype], rng: Generator) -> Check:
     """Structure, shapes and dtypes of the gradients: exactly those of the arguments."""
     title, subject, problems = "structure, shapes, dtypes", case.subject, dict[str, None]()
     for dtype in (jnp.dtype("float64"), *dtypes):
@@ -143,7 +144,7 @@ def _form(case: Case, dtypes: list[np.dtype], rng: np.random.Generator) -> Check
     return Check(title, float(len(problems)), 0.0, "; ".join(problems))
 
 
-def _gradient(cases: list[Case], rng: np.random.Generator) -> Mismatch:
+def _gradient(cases: list[Case], rng: Generator) -> Mismatch:
     """Every batch size, with random cotangents of several scales and one-hot ones.
 
     Never all ones alone: softmax and norms then have a zero gradient.
@@ -157,7 +158,7 @@ def _gradient(cases: list[Case], rng: np.random.Generator) -> Mismatch:
     return worst(found)
 
 
-def _precision(case: Case, dtype: np.dtype, rng: np.random.Generator) -> Mismatch:
+def _precision(case: Case, dtype: np.dtype, rng: Generator) -> Mismatch:
     """Our error over what is allowed: twice autodiff's and a few ulps.
 
     Both are errors against float64 at the rounded inputs.
@@ -171,7 +172,7 @@ def _precision(case: Case, dtype: np.dtype, rng: np.random.Generator) -> Mismatc
     return worst([a._replace(figure=a.figure / (2 * b.figure + allowed)) for a, b in pairs])
 
 
-def _differences(case: Case, rng: np.random.Generator) -> Mismatch:
+def _differences(case: Case, rng: Generator) -> Mismatch:
     """Is the forward's own derivative what JAX says? Slopes along random directions."""
     found, values = [], case.leaves.values
     for _ in range(2):
@@ -185,7 +186,7 @@ def _differences(case: Case, rng: np.random.Generator) -> Mismatch:
     return worst(found)
 
 
-def _consistency(case: Case, rng: np.random.Generator) -> list[Asked]:
+def _consistency(case: Case, rng: Generator) -> list[Asked]:
     """Linear in dy; eager, jitted and vmapped alike; the same twice; forward's value apply's."""
     subject, values, labels = case.subject, case.leaves.values, case.labels
     u, v = normal_like(case.y, rng), normal_like(case.y, rng)
@@ -230,7 +231,7 @@ def _consistency(case: Case, rng: np.random.Generator) -> list[Asked]:
     return asked + (applied if subject.apply is not None else [])
 
 
-def _unread_residuals(case: Case, rng: np.random.Generator) -> list[str]:
+def _unread_residuals(case: Case, rng: Generator) -> list[str]:
     """Residuals that backward never reads."""
     subject, merge = case.subject, case.leaves.merge
     if not subject.has_residuals:
@@ -250,9 +251,7 @@ def _unread_residuals(case: Case, rng: np.random.Generator) -> list[str]:
     return [f"backward never reads {', '.join(unread)}"] if unread else []
 
 
-def _diagnoses(
-    cases: list[Case], dtypes: list[np.dtype], rng: np.random.Generator
-) -> list[Diagnosis]:
+def _diagnoses(cases: list[Case], dtypes: list[np.dtype], rng: Generator) -> list[Diagnosis]:
     """What is wrong with each leaf that is, in the first case that shows it.
 
     Batches of a prime size come first: they tell most.
@@ -266,7 +265,7 @@ def _diagnoses(
     return []
 
 
-def _diagnoses_of(case: Case, dtype: np.dtype, rng: np.random.Generator) -> list[Diagnosis]:
+def _diagnoses_of(case: Case, dtype: np.dtype, rng: Generator) -> list[Diagnosis]:
     exact = dtype == jnp.float64
     at = case if exact else Case(case.subject, case.name, cast(case.arguments, dtype))
     values = at.leaves.values

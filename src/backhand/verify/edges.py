@@ -2,6 +2,7 @@
 
 import jax
 import numpy as np
+from numpy.random import Generator
 
 from backhand.layer import Array, Tree
 from backhand.verify.cases import Case
@@ -12,7 +13,7 @@ from backhand.verify.subjects import placed
 SATURATED = 1e-9  # in float64, where the inputs are ±10⁴ and rounding is what is left
 
 
-def at_edges(case: Case, notes: list[str], rng: np.random.Generator) -> Mismatch:
+def at_edges(case: Case, notes: list[str], rng: Generator) -> Mismatch:
     """Inputs at kinks, ties and extremes: if the true gradient is a number, ours is the same one.
 
     At a kink the gradient is a convention. One that differs from JAX's is noted, and wrong only if
@@ -37,10 +38,8 @@ def at_edges(case: Case, notes: list[str], rng: np.random.Generator) -> Mismatch
             where = f"{subject.names[number]} = {name}"
             kink = name in ("0", "−0", "ties") and SATURATED < mismatch.figure < np.inf
             if kink and _within_one_sided(case, values, got, wanted, dy):
-                convention = (
-                    "the kink is taken otherwise than by jax.vjp, within its one-sided slopes"
-                )
-                notes.append(f"at {where} {convention}")
+                says = "the kink is taken otherwise than by jax.vjp, within its one-sided slopes"
+                notes.append(f"at {where} {says}")
                 continue
             found.append(located(mismatch, f"at {where}"))
     return worst(found)

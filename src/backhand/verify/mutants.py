@@ -156,9 +156,7 @@ def _with_backward(subject: Rule, change: Callable[[Tree, Array], Tree]) -> Rule
             return change(subject.backward(residuals), subject.backward(residuals))
 
         return subject._replace(backward=of_loss)
-    return subject._replace(
-        backward=lambda p, residuals, dy: change(subject.backward(p, residuals, dy), dy)
-    )
+    return subject._replace(backward=lambda p, r, dy: change(subject.backward(p, r, dy), dy))
 
 
 def _planted(subject: Rule, i: int, change: Change) -> Rule:

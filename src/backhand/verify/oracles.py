@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import jax
 import numpy as np
+from numpy.random import Generator
 
 from backhand.layer import Tree
 from backhand.verify.subjects import flatten, placed
@@ -26,14 +27,12 @@ def one_sided(f: Callable[[float], float], h: float = 1e-7) -> tuple[float, floa
     return (f(0.0) - f(-h)) / h, (f(h) - f(0.0)) / h
 
 
-def normal_like(tree: Tree, rng: np.random.Generator, scale: float = 1.0) -> Tree:
+def normal_like(tree: Tree, rng: Generator, scale: float = 1.0) -> Tree:
     """Random normal numbers in the shapes and dtypes of a tree."""
-    return jax.tree.map(
-        lambda leaf: placed(scale * rng.standard_normal(leaf.shape), leaf.dtype), tree
-    )
+    return jax.tree.map(lambda a: placed(scale * rng.standard_normal(a.shape), a.dtype), tree)
 
 
-def one_hot_like(tree: Tree, rng: np.random.Generator) -> Tree:
+def one_hot_like(tree: Tree, rng: Generator) -> Tree:
     """A tree of zeros with a single 1: the cotangent that asks for one row of the Jacobian.
 
     Of zeros alone, if it has no entries.

@@ -264,9 +264,8 @@ def _off_zero(params: Params, seed: int) -> Params:
 
 def rows(tree: Tree, n: int) -> Tree:
     """n rows of each leaf, taken round and round."""
-    return jax.tree.map(
-        lambda a: placed(np.asarray(a)[np.arange(n) % max(len(a), 1)], a.dtype), tree
-    )
+    turns = np.arange(n)
+    return jax.tree.map(lambda a: placed(np.asarray(a)[turns % max(len(a), 1)], a.dtype), tree)
 
 
 def _name_of(function: object) -> str:
