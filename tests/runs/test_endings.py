@@ -126,7 +126,7 @@ def test_a_resume_with_other_data_leaves_the_folder_as_it_was(toy, cut):
     before = files(run.folder)
     ended = toy(lambda *_: pytest.fail("it ran"), "--resume", run.folder, load=lambda _: dataset(1))
     assert ended.status == 2
-    assert f"{run.folder} was started with different data: their SHA-256 was" in ended.err
+    assert f"{run.folder} was started with different data: SHA-256 was" in ended.err
     assert files(run.folder) == before
 
 

@@ -153,7 +153,7 @@ def row_norms(prediction, target):
 
 # What is done, its error, the name of the argument, and what the message says was got.
 CASES = {
-    "Training: a list of layers": (lambda: training(net=[bh.tanh]), TypeError, "net", "[Layer"),
+    "Training: a list of layers": (lambda: training(net=[bh.tanh]), TypeError, "net", "[<Layer"),
     "Training: a function for a net": (
         lambda: training(net=perceptron), TypeError, "net", "function perceptron"),
     "Training: a function for a loss": (
@@ -165,7 +165,7 @@ CASES = {
         lambda: training(optimizer=optax.adam), TypeError, "optimizer", "function adam"),
     "Training: a word for a gradient": (
         lambda: training(gradient="manual"), TypeError, "gradient", "'manual'"),
-    "manual: a list of layers": (lambda: bh.manual([bh.tanh], LOSS), TypeError, "net", "[Layer"),
+    "manual: a list of layers": (lambda: bh.manual([bh.tanh], LOSS), TypeError, "net", "[<Layer"),
     "manual: a function for a loss": (
         lambda: bh.manual(NET, LOSS.forward), TypeError, "loss", "forward"),
     "autodiff: a loss for a net": (lambda: bh.autodiff(LOSS, NET), TypeError, "net", "Loss"),
@@ -364,7 +364,7 @@ CASES = {
         lambda: bh.distort((8, 8), rotate=np.nan), ValueError, "rotate", "nan"),
     "leaky_relu: a slope of inf": (lambda: bh.leaky_relu(np.inf), ValueError, "slope", "inf"),
     "huber: delta 0": (lambda: bh.huber(0), ValueError, "delta", "0"),
-    "serial: a list": (lambda: bh.serial([bh.tanh]), TypeError, "argument 1", "[Layer"),
+    "serial: a list": (lambda: bh.serial([bh.tanh]), TypeError, "argument 1", "[<Layer"),
     "serial: a function": (
         lambda: bh.serial(bh.tanh, bh.dropout), TypeError, "argument 2", "function dropout"),
     "parallel: nothing": (lambda: bh.parallel(), ValueError, "layer", "0"),
