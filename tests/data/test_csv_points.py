@@ -74,10 +74,7 @@ def test_labels_that_are_numbers_keep_their_order(file):
         ("a,b,c,d\n1,2,3,4\n", "missing x1, x2, label in 'a,b,c,d'"),
         ("1,2,a\n" * 9, "at least two classes, but all 9 points are 'a'"),
         ("1,2,a\n" * 9 + "1,2,b\n" * 4, "at least 5 points of each class, .* but has 4 of 'b'"),
-        (
-            b"1,2,tea\n" * 9000 + b"1,2,caf\xe9\n",
-            "line 9001: should be text in UTF-8, but is not",
-        ),
+        (b"1,2,tea\n" * 9000 + b"1,2,caf\xe9\n", "line 9001: should be text in UTF-8, but is not"),
         ('1,2,"a\n', "line 1: not CSV: unexpected end of data"),
     ],
 )
