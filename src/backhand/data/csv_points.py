@@ -22,7 +22,7 @@ def read_points(path: str | Path, seed: int = 0) -> Dataset:
     that order. Without names there are three columns. A label is any word or number; classes are in
     the order of the numbers, or else of the alphabet. Blank lines are passed over.
 
-    x (points, 2) is float64, as what tells points apart may be small beside their size; y (points,)
+    x (points, 2) is float64: points far from 0 may differ by little; y (points,)
     int32; `feature_names` are the columns' names. Raises OSError if the file can't be read, and
     ValueError, with the line's number and what was found in it, if it is not text, a column is
     missing, a line has too few or too many values, a coordinate is not a finite number, a label is
