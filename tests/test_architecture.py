@@ -21,7 +21,7 @@ EXPERIMENTS = sorted((SOURCE.parents[1] / "experiments").glob("*.py"))
 # A part may import itself, and what is on a lower level.
 LEVELS = (
     {"layer"},
-    {"checks", "draws"},
+    {"checks"},
     {"layers", "combinators", "losses", "metrics", "interop"},
     {"gradients"},
     {"storage"},

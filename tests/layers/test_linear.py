@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from backhand import Linear, linear
+from backhand import Linear, glorot, he, linear
 from backhand.verify import assert_backward
 
 
@@ -98,3 +98,10 @@ def test_float64_is_not_rounded_in_silence():
         pytest.raises(TypeError, match="float64, which JAX would silently round to float32"),
     ):
         linear(2).init(jax.random.key(0), np.zeros((2, 3)))
+
+
+@pytest.mark.parametrize(("start", "variance"), [(he, 2 / 200), (glorot, 2 / (200 + 300))])
+def test_weights_have_their_variance(start, variance):
+    w = start(jax.random.key(0), (200, 300), jnp.float32)  # the sd of their variance is 0.6 %
+    assert w.dtype == jnp.float32
+    assert jnp.var(w) == pytest.approx(variance, rel=0.03)

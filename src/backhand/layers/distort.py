@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from backhand import checks, draws
+from backhand import checks
 from backhand.layer import Array, Key, Layer, Params
 
 
@@ -49,15 +49,15 @@ def distort(
 
     def places(key: Key, count: int, dtype: np.dtype) -> Array:  # read: (count, pixels, 2)
         affine_key, elastic_key = jax.random.split(key)
-        drawn = draws.uniform(affine_key, (count, 5)).astype(dtype) * limits.astype(dtype)
+        drawn = jax.random.uniform(affine_key, (count, 5), dtype, -1, 1) * limits.astype(dtype)
         t, angle, growth, slant = jnp.split(drawn, (2, 3, 4), axis=1)
         cos, sin = jnp.cos(angle) / (1 + growth), jnp.sin(angle) / (1 + growth)
         a = jnp.concatenate([cos, -sin, sin + slant * cos, cos - slant * sin], 1)
         source = jnp.matmul((at - last / 2).astype(dtype), a.reshape(count, 2, 2))
         source += t[:, None] + (last / 2).astype(dtype)
         if alpha > 0:
-            drawn = draws.normal(elastic_key, (count, down.shape[1], across.shape[1], 2))
-            waves = down.astype(dtype), drawn.astype(dtype), across.astype(dtype)
+            z = jax.random.normal(elastic_key, (count, down.shape[1], across.shape[1], 2), dtype)
+            waves = down.astype(dtype), z, across.astype(dtype)
             source += jnp.einsum("ra,nabd,cb->nrcd", *waves).reshape(source.shape)
         return source
 

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from backhand import checks, draws
+from backhand import checks
 from backhand.layer import Array, Key, Layer, Params
 
 
@@ -28,7 +28,7 @@ def dropout(rate: float) -> Layer:
 
     def forward(params: Params, x: Array, key: Key) -> tuple[Array, Array]:
         # Drawing is most of what dropout costs, and a random word of 32 bits does for two entries.
-        words = draws.bits(key, (-(-x.size // 2),))
+        words = jax.random.bits(key, (-(-x.size // 2),), jnp.uint32)
         halves = jax.lax.bitcast_convert_type(words, jnp.uint16).reshape(-1)
         mask = halves[: x.size].reshape(x.shape) <= highest
         return jnp.where(mask, x / kept, 0), mask

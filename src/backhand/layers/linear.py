@@ -1,4 +1,7 @@
-"""The linear layer."""
+"""The linear layer, and weights to start it from.
+
+Those keep the variance of what flows through the net about the same from layer to layer.
+"""
 
 from collections.abc import Callable
 from typing import NamedTuple, TypeAlias
@@ -6,13 +9,30 @@ from typing import NamedTuple, TypeAlias
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.nn.initializers import zeros
+from jax.nn.initializers import glorot_uniform, he_normal, zeros
 
 from backhand import checks
-from backhand.draws import glorot
 from backhand.layer import Array, Key, Layer, Shaped, deterministic
 
 Initializer: TypeAlias = Callable[[Key, tuple[int, ...], np.dtype], Array]
+
+
+def he(key: Key, shape: tuple[int, ...], dtype: np.dtype) -> Array:
+    """Normal weights of variance 2/inputs, for relu and its kin, which let half of it through.
+
+    (He et al., "Delving deep into rectifiers", 2015.)
+    """
+    return he_normal()(key, shape, dtype)
+
+
+def glorot(key: Key, shape: tuple[int, ...], dtype: np.dtype) -> Array:
+    """Uniform weights within ±√(6/(inputs + features)), for tanh and its kin.
+
+    Their variance is 2/(inputs + features): between 1/inputs, which would keep that of y at that of
+    x, and 1/features, which would keep that of dx at that of dy. (Glorot and Bengio, "Understanding
+    the difficulty of training deep feedforward neural networks", 2010.)
+    """
+    return glorot_uniform()(key, shape, dtype)
 
 
 class Linear(NamedTuple):
