@@ -121,7 +121,7 @@ def test_a_checkpoint_is_a_value():
     training = loop.Loop(loop.Plan(TRAINING, BATCH_SIZE), START, {"train": TRAIN})
     first = training.checkpoint({"batch_size": 7})
     assert (first.step, first.score, training.last(), training.history) == (0, None, {}, {})
-    assert first.facts == {"training": {"batch_size": 7}, "programs": [], "best_epoch": 0}
+    assert first.facts == {"training": {"batch_size": 7}, "best_epoch": 0}
     while not training.epochs:
         training.advance(1)
     saved = training.checkpoint({})

@@ -83,5 +83,5 @@ def _aligned(a: np.ndarray) -> np.ndarray:
     start = -buffer.ctypes.data % ALIGNMENT
     copy = buffer[start : start + a.nbytes].view(a.dtype).reshape(a.shape)
     copy[...] = a
-    copy.flags.writeable = False
+    buffer.flags.writeable = copy.flags.writeable = False
     return copy

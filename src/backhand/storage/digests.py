@@ -1,4 +1,4 @@
-"""SHA-256 of a set of named arrays, and of a program that XLA compiles."""
+"""SHA-256 of a set of named arrays."""
 
 import hashlib
 from collections.abc import Mapping
@@ -15,18 +15,5 @@ def sha256(arrays: Mapping[str, np.ndarray]) -> str:
     for name in sorted(arrays):
         a = np.ascontiguousarray(arrays[name])
         digest.update(f"{name!r} {a.dtype.str} {arrays[name].shape}\n".encode())
-        digest.update(a.tobytes())
+        digest.update(a.reshape(-1).view(np.uint8).data)
     return digest.hexdigest()
-
-
-def fingerprint(program: str) -> str:
-    """The SHA-256, in hexadecimal, of a program's StableHLO, `jitted.lower(…).as_text()`.
-
-    It names every operation, shape and constant, and not where the source lies. Raises TypeError if
-    `program` is not text.
-    """
-    if not isinstance(program, str):
-        raise TypeError(
-            f"fingerprint: program should be text, from as_text(), got {type(program).__name__}"
-        )
-    return hashlib.sha256(program.encode()).hexdigest()

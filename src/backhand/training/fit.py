@@ -12,8 +12,7 @@ from jax.tree_util import PyTreeDef
 from backhand import checks
 from backhand.layer import Array, HostOrDevice, Key, Params, Tree
 from backhand.storage.checkpoints import Checkpoints, check_checkpoints
-from backhand.storage.digests import sha256
-from backhand.storage.json_values import JSON
+from backhand.training.identity import identity
 from backhand.training.interrupts import Deferred
 from backhand.training.loop import PREFIXES, Data, History, Loop, Observe, Plan
 from backhand.training.progress import Progress
@@ -94,8 +93,8 @@ def fit(
         _check_data(plan, state, data, device)
         loop = Loop(plan, state, device)
         if checkpoints is not None:
-            identity = _identity(loop, state, data, patience)
-            loop.restore(checkpoints, identity)
+            whose = identity(loop, data) | {"patience": patience is not None}
+            loop.restore(checkpoints, whose)
             if loop.done > epochs * loop.batches:
                 done = loop.done / loop.batches
                 checkpoints.refuse(f"{done:.3g} epochs, more than epochs, {epochs}")
@@ -114,10 +113,10 @@ def fit(
                     loop.note_best()
             progress.show(loop.done / loop.batches, recorded)
             if checkpoints is not None and (signals.asked or checkpoints.due()):
-                checkpoints.save(loop.checkpoint(identity), wait=signals.asked is not None)
+                checkpoints.save(loop.checkpoint(whose), wait=signals.asked is not None)
             signals.heed()
         if checkpoints is not None:
-            checkpoints.save(loop.checkpoint(identity), wait=True)
+            checkpoints.save(loop.checkpoint(whose), wait=True)
     return loop.best or loop.position.state, loop.history
 
 
@@ -265,25 +264,3 @@ def _glance(plan: Plan) -> Callable[[Params, Data], tuple[dict[str, Array], dict
 def _first(plan: Plan, tree: Tree) -> Tree:
     """One net's part of a tree."""
     return jax.tree.map(lambda a: a[0], tree) if plan.many else tree
-
-
-def _identity(loop: Loop, state: TrainState, data: Data, patience: int | None) -> dict[str, JSON]:
-    """What identifies this training, in JSON's terms.
-
-    Of the data it is all targets and about a thousand examples: to digest all would take longer
-    than a checkpoint does.
-    """
-    arrays: dict[str, np.ndarray] = {}
-    for name, (x, y) in data.items():
-        arrays |= {
-            f"{name}.x": np.asarray(x[:: max(1, len(x) // 1000)]),
-            f"{name}.y": np.asarray(y),
-        }
-    return {
-        "batch_size": loop.plan.batch_size,
-        "begins": int(np.ravel(state.step)[0]),
-        "key": np.asarray(jax.random.key_data(state.key)).tolist(),
-        "data_sha256": sha256(arrays),
-        "records": loop.records,
-        "patience": patience is not None,  # a longer one can resume what a shorter one stopped
-    }

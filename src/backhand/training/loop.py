@@ -8,7 +8,6 @@ of what comes out.
 
 import math
 import time
-import warnings
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import NamedTuple, TypeAlias
@@ -20,7 +19,6 @@ import numpy as np
 from backhand.layer import Array, HostOrDevice, Params, Tree
 from backhand.storage import parameters
 from backhand.storage.checkpoints import Checkpoint, Checkpoints
-from backhand.storage.digests import fingerprint
 from backhand.storage.json_values import JSON
 from backhand.training.evaluate import scoring
 from backhand.training.nonfinite import NonFiniteError, Place, first_nonfinite
@@ -62,7 +60,6 @@ class Loop:
       position: where it is.
       done: the number of steps taken since its start.
       batches: the number of steps an epoch.
-      records: what is recorded after an epoch, each number's dtype and shape by its name.
       best, best_epoch: the state after the epoch with the lowest validation loss, and which epoch
         that was, as far as `note_best` was called; None and 0 before.
     """
@@ -75,9 +72,8 @@ class Loop:
         self.begin, self.done = int(np.ravel(state.step)[0]), 0
         self.best: TrainState | None = None
         self.best_epoch, self.best_loss = 0, math.inf
-        self.programs: list[str] = []  # fingerprints of what took the steps
         self._advance, row, value = _program(plan), *_shapes(plan, state, data, self.batches)
-        self._capacity, self.records = _capacity(row), parameters.forms(row)
+        self._capacity = _capacity(row)
         self.position = Position(state, np.zeros((*state.key.shape, self.batches), value.dtype))
         self._history: dict[str, list[np.ndarray]] = {name: [] for name in row}
         self._steps, self._timed = 1, False  # of the next call; whether an epoch was in the last
@@ -139,11 +135,9 @@ class Loop:
         return Checkpoint(
             step=self.begin + self.done,
             arrays=parameters.named_arrays(trees | {"history": self.history}),
-            facts={
-                "training": identity, "programs": self.programs, "best_epoch": self.best_epoch,
-            },
+            facts={"training": identity, "best_epoch": self.best_epoch},
             score=score,
-        )  # fmt: skip
+        )
 
     def restore(self, checkpoints: Checkpoints, identity: Mapping[str, JSON]) -> None:
         """Continue from the newest checkpoint, if there is one.
@@ -151,50 +145,27 @@ class Loop:
         Raises MismatchError if it belongs to a different training.
         """
         saved = checkpoints.newest()
-        lowered = self._advance.lower(self.position, self.data, *self._bounds(0))
-        program = fingerprint(lowered.as_text())
-        if saved is not None:
-            checkpoints.check("training", saved.facts["training"], identity)
-            self._restore(checkpoints, saved)
-            if self.programs[-1:] != [program]:
-                warnings.warn(
-                    f"{checkpoints.folder}: the program that takes the steps has changed since the "
-                    f"checkpoint (the loss, the optimizer's settings, a version or the machine "
-                    f"differs), so the end may differ too",
-                    stacklevel=3,
-                )
-        if self.programs[-1:] != [program]:
-            self.programs.append(program)
-
-    def _restore(self, checkpoints: Checkpoints, saved: Checkpoint) -> None:
-        history = {
-            name.removeprefix("history."): array
-            for name, array in saved.arrays.items()
-            if name.startswith("history.")
-        }
+        if saved is None:
+            return
+        checkpoints.check("training", saved.facts["training"], identity)
         state = self.position.state
         trees = {"state": without_keys(state), "losses": self.position.losses}
         if saved.facts["best_epoch"]:
             trees["best"] = trees["state"]
-        arrays = {n: a for n, a in saved.arrays.items() if not n.startswith("history.")}
-        found, wanted = parameters.forms(arrays), parameters.forms(trees)
-        if found != wanted:
-            difference = parameters.difference(found, wanted)
-            checkpoints.refuse(f"a different net or optimizer: {difference}")
-        trees = jax.tree.map(jnp.asarray, parameters.arrays_as(trees, arrays))
+        trees = jax.tree.map(jnp.asarray, parameters.arrays_as(trees, saved.arrays))
         self.position = Position(with_keys(trees["state"], state), trees["losses"])
+        self.done = saved.step - self.begin
+        for name, array in saved.arrays.items():
+            if name.startswith("history."):
+                self._history[name.removeprefix("history.")] = [array]
         if "best" in trees:
             self.best, self.best_epoch = with_keys(trees["best"], state), saved.facts["best_epoch"]
-            self.best_loss = float(history["val_loss"][self.best_epoch - 1])
-        self._history |= {name: [array] for name, array in history.items()}
-        self.done, self.programs = saved.step - self.begin, list(saved.facts["programs"])
-
-    def _bounds(self, limit: int) -> tuple[np.int32, np.int32, np.int32]:
-        return np.int32(self.begin), np.int32(self.done), np.int32(limit)
+            self.best_loss = float(self.history["val_loss"][self.best_epoch - 1])
 
     def _call(self, limit: int) -> tuple[Position, dict[str, Array], np.ndarray]:
         """Take the steps before `limit` from the current position; return what comes out."""
-        position, rows, finite = self._advance(self.position, self.data, *self._bounds(limit))
+        where = map(np.int32, (self.begin, self.done, limit))
+        position, rows, finite = self._advance(self.position, self.data, *where)
         still = still_finite(self.position.state, position.state, self.plan.many)
         return position, rows, np.asarray(finite) & still
 
