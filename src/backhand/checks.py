@@ -22,10 +22,16 @@ import optax
 from backhand.layer import Array, Key, Layer, Params, Shaped, Tree
 
 
+def shown(value: object) -> str:
+    """A value in one line, of at most 80 characters."""
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 80 else f"{text[:60]}… ({type(value).__name__})"
+
+
 def positive_integer(caller: str, name: str, value: object, least: int = 1) -> int:
     """The value; raise unless it is an integer of at least `least`."""
     if not isinstance(value, numbers.Integral) or isinstance(value, bool):
-        raise TypeError(f"{caller}: {name} should be an integer, got {value!r}")
+        raise TypeError(f"{caller}: {name} should be an integer, got {shown(value)}")
     if int(value) < least:
         raise ValueError(f"{caller}: {name} should be at least {least}, got {value}")
     return int(value)
@@ -34,7 +40,7 @@ def positive_integer(caller: str, name: str, value: object, least: int = 1) -> i
 def finite_number(caller: str, name: str, value: object) -> float:
     """The value as a Python float, which adopts any array's dtype; raise unless it is finite."""
     if not isinstance(value, numbers.Real) or isinstance(value, bool):
-        raise TypeError(f"{caller}: {name} should be a number, got {value!r}")
+        raise TypeError(f"{caller}: {name} should be a number, got {shown(value)}")
     if not math.isfinite(value):
         raise ValueError(f"{caller}: {name} should be finite, got {value}")
     return float(value)
@@ -85,7 +91,7 @@ def image_shape(caller: str, name: str, value: object) -> tuple[int, int]:
     """The value; raise unless it is (height, width), two positive integers."""
     if not isinstance(value, tuple | list) or len(value) != 2:
         wanted = "(height, width), such as (28, 28)"
-        raise TypeError(f"{caller}: {name} should be {wanted}, got {value!r}")
+        raise TypeError(f"{caller}: {name} should be {wanted}, got {shown(value)}")
     height, width = (positive_integer(caller, name, side) for side in value)
     return height, width
 
@@ -108,7 +114,7 @@ def net(
         hint = f"did you mean {getattr(candidate, '__name__', 'it')}(...)?"
     elif not isinstance(candidate, list | tuple):
         hint = ""
-    got = f"got {candidate!r}{'; ' if hint else ''}{hint}"
+    got = f"got {shown(candidate)}{'; ' if hint else ''}{hint}"
     raise TypeError(f"{caller}: {name} should be a Layer, {got}")
 
 
@@ -116,21 +122,21 @@ def function(caller: str, name: str, candidate: object, such_as: str = "") -> No
     """Raise unless the candidate can be called."""
     if not callable(candidate):
         example = f" such as {such_as}" if such_as else ""
-        raise TypeError(f"{caller}: {name} should be a function{example}, got {candidate!r}")
+        raise TypeError(f"{caller}: {name} should be a function{example}, got {shown(candidate)}")
 
 
 def loss(caller: str, name: str, candidate: object) -> None:
     """Raise unless the candidate is a Loss, with a forward, a backward and a check."""
     if not all(hasattr(candidate, part) for part in ("forward", "backward", "check")):
         wanted = "a Loss such as softmax_cross_entropy"
-        raise TypeError(f"{caller}: {name} should be {wanted}, got {candidate!r}")
+        raise TypeError(f"{caller}: {name} should be {wanted}, got {shown(candidate)}")
 
 
 def optimizer(caller: str, name: str, candidate: object) -> None:
     """Raise unless the candidate is one of optax's optimizers."""
     if not isinstance(candidate, optax.GradientTransformation):
         wanted = "one of optax's, such as optax.adam(1e-3)"
-        raise TypeError(f"{caller}: {name} should be {wanted}, got {candidate!r}")
+        raise TypeError(f"{caller}: {name} should be {wanted}, got {shown(candidate)}")
 
 
 def metrics(caller: str, name: str, candidates: object) -> None:
@@ -139,7 +145,7 @@ def metrics(caller: str, name: str, candidates: object) -> None:
         callable(metric) and hasattr(metric, "__name__") for metric in candidates
     ):
         wanted = "a list of named functions such as [accuracy]"
-        raise TypeError(f"{caller}: {name} should be {wanted}, got {candidates!r}")
+        raise TypeError(f"{caller}: {name} should be {wanted}, got {shown(candidates)}")
     names = [metric.__name__ for metric in candidates]
     if len({"loss", *names}) < 1 + len(names):
         wanted = "names of their own, other than loss"
@@ -164,7 +170,7 @@ def _typed_key(caller: str, name: str, candidate: object) -> tuple[int, ...]:
     """The shape of what should be a key or an array of keys."""
     if not isinstance(candidate, Key) or not jnp.issubdtype(candidate.dtype, jax.dtypes.prng_key):
         wanted = "a typed key such as jax.random.key(0)"
-        raise TypeError(f"{caller}: {name} should be {wanted}, got {candidate!r}")
+        raise TypeError(f"{caller}: {name} should be {wanted}, got {shown(candidate)}")
     return candidate.shape
 
 
@@ -172,6 +178,7 @@ def params(caller: str, name: str, x: Shaped, layer: Layer, candidate: Params) -
     """Raise unless the candidate has the form of the layer's params and takes x, called `name`."""
     like = jax.ShapeDtypeStruct(x.shape, x.dtype)
     unsuited = f"{caller}: {name} of shape {x.shape} does not suit the"
+    alive(caller, "params", candidate)
     try:
         wanted = _shapes(jax.eval_shape(layer.init, jax.random.key(0), like))
     except (TypeError, ValueError) as error:
@@ -235,6 +242,8 @@ def matrix(caller: str, name: str, x: Shaped, inputs: int | None = None) -> None
         hint = f"{name}.reshape(len({name}), -1) makes rows of it"
         wanted = "should have shape (batch, inputs)"
         raise ValueError(f"{caller}: {name} {wanted}, got {x.shape}; {hint}")
+    if x.shape[1] == 0:
+        raise ValueError(f"{caller}: {name} should have at least one column, got {x.shape}")
     if inputs is not None and x.shape[1] != inputs:
         wanted = f"(batch, {inputs}), as its params do"
         raise ValueError(f"{caller}: {name} should have shape {wanted}, got {x.shape}")
@@ -242,12 +251,28 @@ def matrix(caller: str, name: str, x: Shaped, inputs: int | None = None) -> None
 
 
 def array(caller: str, name: str, a: object) -> None:
-    """Raise unless `a` has a shape with a batch axis, and a dtype."""
+    """Raise unless `a` is an array with a batch axis that JAX can take as it is."""
     if not hasattr(a, "shape") or not hasattr(a, "dtype"):
         got = f"got {type(a).__name__}; numpy.asarray makes it one"
         raise TypeError(f"{caller}: {name} should be an array, {got}")
     if len(a.shape) == 0:
         raise ValueError(f"{caller}: {name} should have a batch axis, got a scalar")
+    if isinstance(a, np.ma.MaskedArray):
+        raise TypeError(f"{caller}: {name} should have no mask; {name}.filled(0) has none")
+    if not getattr(a.dtype, "isnative", True):
+        native = a.dtype.newbyteorder("=")
+        wanted = f"the byte order of this machine, got {a.dtype}"
+        raise TypeError(f"{caller}: {name} should have {wanted}; {name}.astype('{native}') has it")
+    alive(caller, name, a)
+
+
+def alive(caller: str, name: str, tree: Tree) -> None:
+    """Raise if an array in the tree was deleted, as those that a compiled function was donated."""
+    if any(known(a) and isinstance(a, Array) and a.is_deleted() for a in jax.tree.leaves(tree)):
+        raise ValueError(
+            f"{caller}: the arrays of {name} were deleted: a function that donates them, such as "
+            f"make_epoch's, used their memory for what it returned"
+        )
 
 
 def floating(caller: str, name: str, a: Shaped) -> None:

@@ -111,6 +111,23 @@ def explain(params=PARAMS, x=X, y=Y, key=None):
     bh.explain(TRAINING, params, x, y, key)
 
 
+def deleted(a):
+    gone = jax.device_put(a.copy())
+    gone.delete()
+    return gone
+
+
+def donated():
+    state = bh.init_state(TRAINING, KEY(), X)
+    bh.make_epoch(training(gradient=bh.manual), 8)(state, X, Y)
+    return state
+
+
+class Series:
+    def __repr__(self):
+        return "\n".join(f"{i}  3.2" for i in range(1000))
+
+
 def in_32_bits(call):
     def called():
         with jax.enable_x64(False):
@@ -196,6 +213,30 @@ CASES = {
         lambda: init(x=np.zeros((4, 5, 5), np.float32)), ValueError, "x", "(4, 5, 5)"),
     "init_state: x of one number": (lambda: init(x=np.float32(1)), ValueError, "x", "scalar"),
     "init_state: x in a list": (lambda: init(x=[[0.0]]), TypeError, "x", "list"),
+    "init_state: x of no columns": (lambda: init(x=X[:, :0]), ValueError, "x", "(40, 0)"),
+    "fit: x in the other byte order": (
+        lambda: fit(x=X.astype(">f4")), TypeError, "train x", ">f4"),
+    "fit: y in the other byte order": (
+        lambda: fit(y=Y.astype(">i4")), TypeError, "train y", ">i4"),
+    "fit: x with a mask": (lambda: fit(x=np.ma.array(X, mask=X > 0)), TypeError, "train x", "mask"),
+    "fit: x that was deleted": (lambda: fit(x=deleted(X)), ValueError, "train x", "deleted"),
+    "fit: a state that was donated": (
+        lambda: fit(state=donated()), ValueError, "state", "deleted"),
+    "fit: a thousand lines for a number": (
+        lambda: fit(epochs=Series()), TypeError, "epochs", "(Series)"),
+    "evaluate: x in the other byte order": (
+        lambda: evaluate(x=X.astype(">f4")), TypeError, "x", ">f4"),
+    "evaluate: params that were donated": (
+        lambda: evaluate(params=donated().params), ValueError, "params", "deleted"),
+    "step: x in the other byte order": (lambda: step(x=X.astype(">f4")), TypeError, "x", ">f4"),
+    "step: labels in the other byte order": (
+        lambda: step(y=Y.astype(">i4")), TypeError, "y", ">i4"),
+    "step: a label of -1": (lambda: step(y=Y - 1), ValueError, "y", "-1"),
+    "step: a label of 2⁴⁰": (
+        lambda: step(y=Y.astype(np.int64) + 2**40), ValueError, "y", str(2**40)),
+    "step: a label too many": (lambda: step(y=jnp.asarray(Y) + 3), ValueError, "y", "3"),
+    "step: x of a different width": (lambda: step(x=X[:, :1]), ValueError, "x", "(40, 1)"),
+    "epoch: a label too many": (lambda: epoch(y=Y + 3), ValueError, "y", "3"),
     "make_step: a gradient": (
         lambda: bh.make_step(bh.manual(NET, LOSS)), TypeError, "training", "function manual"),
     "step: params for a state": (lambda: step(state=PARAMS), TypeError, "state", "tuple"),

@@ -37,10 +37,12 @@ def perceptron(
     """
     if activation not in ACTIVATIONS:
         names = ", ".join(ACTIVATIONS)
-        raise ValueError(f"perceptron: activation should be one of {names}, got {activation!r}")
+        raise ValueError(
+            f"perceptron: activation should be one of {names}, got {checks.shown(activation)}"
+        )
     if not isinstance(hidden, Sequence):
         wanted = "a sequence of widths such as (16, 8)"
-        raise TypeError(f"perceptron: hidden should be {wanted}, got {hidden!r}")
+        raise TypeError(f"perceptron: hidden should be {wanted}, got {checks.shown(hidden)}")
     for width in hidden:
         checks.positive_integer("perceptron", "hidden", width)
     between, kernel_init = ACTIVATIONS[activation]

@@ -208,7 +208,7 @@ def _check_data(plan: Plan, state: TrainState, data: Data, device: Data) -> None
         checks.target("fit", f"{name} y", plan.training.loss, few, first)
 
 
-@lru_cache(maxsize=32)  # what fits once fits again
+@lru_cache(maxsize=8)  # what fits once fits again
 def _check_forms(plan: Plan, tree: PyTreeDef, leaves: tuple[jax.ShapeDtypeStruct, ...]) -> None:
     """Raise unless the shapes and dtypes of state and data suit the training."""
     training, (state, data) = plan.training, jax.tree.unflatten(tree, leaves)
@@ -236,7 +236,9 @@ def _check_forms(plan: Plan, tree: PyTreeDef, leaves: tuple[jax.ShapeDtypeStruct
         observed = jax.eval_shape(plan.observe, params)
         arrays = isinstance(observed, dict) and observed.values()
         if arrays is False or not all(isinstance(a, jax.ShapeDtypeStruct) for a in arrays):
-            raise TypeError(f"fit: observe should return a dict of arrays, got {observed!r}")
+            raise TypeError(
+                f"fit: observe should return a dict of arrays, got {checks.shown(observed)}"
+            )
         scores = ("loss", *(metric.__name__ for metric in plan.metrics))
         names = {
             "epoch",

@@ -79,12 +79,29 @@ def _initialiser(
 
 
 def check_state(caller: str, name: str, candidate: object) -> None:
-    """Raise TypeError unless the candidate is a TrainState."""
+    """Raise TypeError unless the candidate is a TrainState, ValueError if it is gone."""
     if not isinstance(candidate, TrainState):
         raise TypeError(
             f"{caller}: {name} should be a TrainState, from init_state, got "
             f"{type(candidate).__name__}"
         )
+    checks.alive(caller, name, candidate.step)  # all of a state is donated together
+
+
+def _checker(caller: str, training: Training) -> Callable[[TrainState, Shaped, Shaped], None]:
+    """A function that raises unless state, x and y suit one another, labels and all."""
+    predictions: dict[tuple[tuple[int, ...], np.dtype], Shaped] = {}  # their forms, by x's
+
+    def check(state: TrainState, x: Shaped, y: Shaped) -> None:
+        check_state(caller, "state", state)
+        checks.batch(caller, x, y)
+        form = x.shape, x.dtype
+        if form not in predictions:
+            checks.params(caller, "x", x, training.net, state.params)
+            predictions[form] = jax.eval_shape(training.net.apply, state.params, x)
+        checks.target(caller, "y", training.loss, predictions[form], y)
+
+    return check
 
 
 def pure_step(training: Training) -> Step:
@@ -109,11 +126,10 @@ def make_step(training: Training) -> Step:
     Raises TypeError if `training` is not a Training.
     """
     check_training("make_step", training)
-    jitted = jax.jit(pure_step(training))
+    check, jitted = _checker("step", training), jax.jit(pure_step(training))
 
     def step(state: TrainState, x: HostOrDevice, y: HostOrDevice) -> tuple[TrainState, Array]:
-        check_state("step", "state", state)
-        checks.batch("step", x, y)
+        check(state, x, y)
         after: tuple[TrainState, Array] = jitted(state, x, y)
         return after
 
@@ -143,7 +159,7 @@ def make_epoch(training: Training, batch_size: int) -> Step:
     """
     check_training("make_epoch", training)
     checks.positive_integer("make_epoch", "batch_size", batch_size)
-    step = pure_step(training)
+    check, step = _checker("epoch", training), pure_step(training)
 
     @partial(jax.jit, donate_argnames="state")
     def jitted(state: TrainState, x: Array, y: Array) -> tuple[TrainState, Array]:
@@ -154,8 +170,7 @@ def make_epoch(training: Training, batch_size: int) -> Step:
         return jax.lax.scan(body, state, shuffled(state.key, epoch, len(x), batch_size))
 
     def epoch(state: TrainState, x: HostOrDevice, y: HostOrDevice) -> tuple[TrainState, Array]:
-        check_state("epoch", "state", state)
-        checks.batch("epoch", x, y)
+        check(state, x, y)
         checks.batches("epoch", len(x), batch_size)
         after: tuple[TrainState, Array] = jitted(state, x, y)
         return after

@@ -45,5 +45,5 @@ def check_training(caller: str, candidate: object) -> None:
     if not isinstance(candidate, Training):
         raise TypeError(
             f"{caller}: training should be a Training, such as Training(net, loss, "
-            f"optax.adam(1e-3)), got {candidate!r}"
+            f"optax.adam(1e-3)), got {checks.shown(candidate)}"
         )
