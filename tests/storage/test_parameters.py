@@ -101,7 +101,7 @@ def test_a_flipped_bit_is_never_loaded(tmp_path):
     path = tmp_path / "small"
     files.save(path, SMALL, {"a": [1]})
     content = path.read_bytes()
-    saved = files.decode(content, "it")
+    saved = files.read(path)
     refused = []
     for bit in np.random.default_rng(0).choice(8 * len(content), 1000, replace=False):
         flipped = bytearray(content)
@@ -218,12 +218,8 @@ def test_what_differs_between_forms():
 @pytest.mark.parametrize(
     ("params", "config", "said"),
     [
-        ({"a": 1.0}, None, "params should be arrays, got float at a"),
-        (
-            {"a": np.array(["x"])},
-            None,
-            "params should be numbers that a file can hold, got <U1 at a",
-        ),
+        ({"a": 1.0}, None, "params should be arrays of numbers, got float of dtype none at a"),
+        ({"a": np.array(["x"])}, None, "params should be .* got ndarray of dtype <U1 at a"),
         ({"a": np.ones(2)}, {"net": object()}, "config should be what JSON can hold"),
     ],
 )

@@ -1,5 +1,6 @@
 """Values that JSON can hold, and back."""
 
+import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -32,3 +33,13 @@ def numbers(value: JSON) -> JSON:
     if isinstance(value, list):
         return [numbers(v) for v in value]
     return math.nan if value is None else value
+
+
+def as_json(caller: str, config: Mapping[str, JSON]) -> str:
+    """The config as JSON; TypeError, naming the caller, if that can't hold it."""
+    try:
+        return json.dumps(dict(config), ensure_ascii=False, sort_keys=True)
+    except (TypeError, ValueError) as error:
+        raise TypeError(
+            f"{caller}: config should be what JSON can hold, got {config!r}: {error}"
+        ) from error
