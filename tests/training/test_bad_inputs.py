@@ -342,8 +342,6 @@ CASES = {
     "explain: a number for a key": (lambda: explain(key=3), TypeError, "key", "3"),
     "explain: labels in floats": (
         lambda: explain(y=Y.astype(np.float32)), TypeError, "y", "float32"),
-    "Checkpoints: none to keep": (
-        lambda: bh.Checkpoints(FOLDER, keep=0), ValueError, "keep", "0"),
     "Checkpoints: a config that JSON has not": (
         lambda: bh.Checkpoints(FOLDER, {"net": {1, 2}}), TypeError, "config", "{1, 2}"),
     "check_backward: a word": (

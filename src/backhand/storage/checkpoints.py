@@ -15,10 +15,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from backhand import checks
 from backhand.storage import atomic, parameters
-from backhand.storage.json_values import JSON
+from backhand.storage.json_values import JSON, as_json
 
+KEEP = 2  # of the newest are kept
 SHARE = 0.02  # of the time may go into writing checkpoints
 SUFFIX = ".safetensors"
 
@@ -53,27 +53,15 @@ class Checkpoints:
     """
 
     def __init__(
-        self,
-        folder: str | os.PathLike[str],
-        config: Mapping[str, JSON] | None = None,
-        *,
-        keep: int = 2,
+        self, folder: str | os.PathLike[str], config: Mapping[str, JSON] | None = None
     ) -> None:
         """Name the folder; nothing is read or written yet.
 
-        config: identifies the training, in JSON's terms; checkpoints with a different one are
-          refused. keep: how many of the newest to keep. Raises TypeError or ValueError if an
-          argument makes no sense.
+        config: identifies the training; checkpoints with a different one are refused. Raises
+          TypeError if JSON can't hold it.
         """
-        checks.positive_integer("Checkpoints", "keep", keep)
         self.folder = Path(folder).absolute()
-        try:
-            self.config = json.loads(json.dumps(dict(config or {})))
-        except (TypeError, ValueError) as error:
-            raise TypeError(
-                f"Checkpoints: config should be what JSON can hold, got {config!r}"
-            ) from error
-        self.keep = keep
+        self.config = json.loads(as_json("Checkpoints", config or {}))
         self.latest: Checkpoint | None = None
         self._scores: dict[int, float] = {}  # by step, of the checkpoints that have one
         self._writer: threading.Thread | None = None
@@ -153,14 +141,13 @@ class Checkpoints:
             failure, self._failure = self._failure, None
             raise failure
 
-    def prune(self, keep: int) -> None:
-        """Remove all but the newest `keep` and the best, and what was never written whole."""
-        steps = [int(path.stem) for path in self._paths()]
-        scored = [step for step in steps if step in self._scores]
-        best = min(scored, key=lambda step: self._scores[step], default=None)
-        for path, step in zip(self._paths(), steps, strict=True):
-            if step not in (best, *steps[-keep:]):
-                path.unlink()
+    def _prune(self) -> None:
+        """Remove all but the newest and the best, and what was never written whole."""
+        paths = {int(path.stem): path for path in self._paths()}
+        scored = [step for step in paths if step in self._scores]
+        best = min(scored, key=self._scores.__getitem__, default=None)
+        for step in paths.keys() - {best, *list(paths)[-KEEP:]}:
+            paths[step].unlink()
         for path in self.folder.glob(f"*{SUFFIX}{atomic.PARTIAL}"):  # a process was killed
             path.unlink()
 
@@ -174,7 +161,7 @@ class Checkpoints:
                 "config": self.config, "facts": checkpoint.facts, "score": checkpoint.score,
             }  # fmt: skip
             atomic.write(path, parameters.encode(checkpoint.arrays, json.dumps(text)))
-            self.prune(self.keep)
+            self._prune()
         except BaseException as failure:
             self._failure = failure
         self._seconds = time.monotonic() - self._began
