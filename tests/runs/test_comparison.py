@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 
 from backhand import Linear, runs
-from backhand.runs.comparison import Apart, read_json
+from backhand.runs.comparison import UNLIKE, read_json
 from backhand.storage import atomic, parameters
 from tests.runs.toys import Config
 
 W = np.arange(1, 7, dtype=np.float32).reshape(2, 3)
+T = 2**-11.5  # √ε of float32
 
 
 def carry_out(out, w=W, losses=(0.5, 0.25), **settings):
@@ -61,9 +62,9 @@ def test_all_that_differs_is_named(tmp_path):
     assert found.environment == {"versions.jax": (versions["jax"], "0.9")}
     assert found.digests.keys() == {"data_sha256", "params_sha256"}
     assert found.results == {
-        "metrics.2.loss": (0.5, pytest.approx(2 / 3), "number"),
-        "params/net.0.w": (0.5, 0.5 / 6.5, "float32"),
-        "results.net.loss": (math.inf, math.inf, "words"),
+        "metrics.2.loss": (0.5, 0.5, T),
+        "params/net.0.w": (0.5, 0.5 / 6.5, T),
+        "results.net.loss": UNLIKE,
     }
     assert found.missing == ("a has no metrics.3.epoch", "a has no metrics.3.loss")
     for words in (
@@ -96,8 +97,8 @@ def test_bits_count(pair):
     atomic.write(b / "params.safetensors", parameters.encode(arrays))
     edit(b / "results.json", lambda r: {"net": r["net"] | {"loss": 0.25 + 2**-54}})
     assert runs.diff(a, b).results == {
-        "params/net.0.b": (0.0, 0.0, "float32"),
-        "results.net.loss": (2**-54, pytest.approx(2**-52), "number"),
+        "params/net.0.b": (0.0, 0.0, T),
+        "results.net.loss": (2**-54, 2**-54, T),
     }
     edit(b / "results.json", lambda r: {"net": {"loss": True, "word": "bad"}})
     assert {"results.net.loss", "results.net.word"} <= runs.diff(a, b).results.keys()
@@ -106,11 +107,11 @@ def test_bits_count(pair):
 @pytest.mark.parametrize(
     ("theirs", "apart"),
     [
-        (np.full((2, 3), np.nan, np.float32), (math.inf, math.inf, "float32")),
-        (np.where(W == 6, np.inf, W).astype(np.float32), (math.inf, math.inf, "float32")),
-        (W[:1], (math.inf, math.inf, "float32")),
-        (W.astype(np.float64), (math.inf, math.inf, "float32")),
-        (np.zeros((2, 3), np.float32), (6.0, 1.0, "float32")),
+        (np.full((2, 3), np.nan, np.float32), UNLIKE),
+        (np.where(W == 6, np.inf, W).astype(np.float32), UNLIKE),
+        (W[:1], UNLIKE),
+        (W.astype(np.float64), UNLIKE),
+        (np.zeros((2, 3), np.float32), (6.0, 1.0, T)),
     ],
 )
 def test_arrays_that_are_far_apart(pair, theirs, apart):
@@ -246,24 +247,28 @@ def test_many_sittings_take_no_longer_each(pair):
 
 
 def test_an_account_is_short(pair):
-    edit(pair[1] / "results.json", lambda r: r | {f"net {n}": {"loss": n} for n in range(99)})
+    edit(pair[1] / "results.json", lambda r: r | {f"net {n:02}": {"loss": n} for n in range(99)})
     assert str(runs.diff(*pair)).splitlines()[4:] == [
-        "missing      a has no results.net 4.loss",
+        "missing      a has no results.net 04.loss",
         "missing      and 94 more",
     ]
 
 
 @pytest.mark.parametrize(
-    ("apart", "excess"),
-    [
-        (Apart(6.0, 0.5, "float32"), 0.5 / 2**-11.5),
-        (Apart(6.0, 0.5, "float64"), 0.5 / 2**-26),
-        (Apart(6.0, 0.5, "bfloat16"), 0.5 / 2**-3.5),
-        (Apart(0.25, 0.5, "number"), 0.25 / 2**-11.5),
-        (Apart(6.0, 0.5, "number"), 0.5 / 2**-11.5),
-        (Apart(1.0, 0.5, "int32"), math.inf),
-        (Apart(math.inf, math.inf, "words"), math.inf),
-    ],
+    ("dtype", "excess"),
+    [("float32", 2**8.5), ("float64", 2**23), ("bfloat16", 2**0.5), ("int32", math.inf)],
 )
-def test_how_many_tolerances_apart(apart, excess):
-    assert apart.excess == pytest.approx(excess)
+def test_how_many_tolerances_apart(pair, dtype, excess):
+    for folder, value in zip(pair, (8, 7), strict=True):
+        arrays = {"a": np.asarray([value], dtype)}
+        atomic.write(folder / "one.safetensors", parameters.encode(arrays))
+    assert runs.diff(*pair).results["one/a"].excess == pytest.approx(excess)
+
+
+@pytest.mark.parametrize(("a", "b"), [(0.25, 0.5), (25, 50.0), (-25.0, 25.0)])
+def test_how_many_tolerances_apart_numbers_are(pair, a, b):
+    """Relative to their size, or to 1."""
+    for folder, value in zip(pair, (a, b), strict=True):
+        (folder / "one.json").write_text(json.dumps({"a": value}))
+    wanted = abs(a - b) / max(abs(b), 1) / T
+    assert runs.diff(*pair).results["one.a"].excess == pytest.approx(wanted)
