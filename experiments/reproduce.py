@@ -43,9 +43,9 @@ EXPERIMENTS = Path(__file__).resolve().parent
 NOTEBOOK = {"seed": 0, "notebook": "lesson.py"}  # the config of the only notebook that is run again
 DATA = ("lab", "mnist", "lecun")  # these have --data-dir
 OPTIONAL = ("lecun",)  # its data may not be on this machine
-# These explain no difference: which of several equal CPUs it was, what the source's digest says
-# better, and whether a program was compiled or read from the cache.
-IRRELEVANT = {"affinity", "commit", "dirty", "compilation_cache"}
+# These explain no difference: what the source's digest says better, and whether a program was
+# compiled or read from the cache.
+IRRELEVANT = {"commit", "dirty", "compilation_cache"}
 IDENTICAL, DIFFERENT, INCOMPARABLE, WITHIN = range(4)
 WORDS = ("bitwise identical", "different", "cannot be compared", "same within t")
 

@@ -47,8 +47,7 @@ def process(tmp_path_factory):
 def test_what_it_says(process):
     found = json.loads(process[0])
     assert found["command"] == "python toy.py --csv points.csv"
-    assert found["flags"] == ["--csv", "points.csv"]
-    assert (found["experiment"], found["seed"], found["prng"]) == ("toy", 0, "rbg")
+    assert (found["experiment"], found["seed"]) == ("toy", 0)
     assert found["config"]["csv"] == "points.csv"
     assert found["versions"].keys() == {"python", *receipt.PACKAGES}
     assert found["versions"]["jax"] == jax.__version__
@@ -71,13 +70,10 @@ def test_what_was_compiled_is_in_the_users_cache(process):
     assert list((process[1] / "backhand" / "jax").glob("jit__lambda*"))
 
 
-@pytest.mark.skipif(
-    not hasattr(os, "sched_getaffinity"), reason="the system does not say which CPUs are used"
-)
+@pytest.mark.skipif(sys.platform != "linux", reason="the system does not say which CPUs are used")
 def test_it_counts_what_the_process_may_use(process):
     found = json.loads(process[0])
     assert found["cores"] == len(os.sched_getaffinity(0))
-    assert found["affinity"].split() == [str(cpu) for cpu in sorted(os.sched_getaffinity(0))]
     assert found["threads"] == {"xla": 1, "nproc": "1"}
 
 

@@ -40,20 +40,17 @@ def begun(name: str, settings: Mapping[str, JSON]) -> dict[str, JSON]:
 def circumstances() -> dict[str, JSON]:
     """What results may depend on besides the config; no names of folders or users."""
     devices = jax.devices()
-    cpus = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
     flags = os.environ.get("XLA_FLAGS")
     return {
         "command": shlex.join(["python", *_placeless(sys.orig_argv[1:])]),
-        "flags": _placeless(sys.argv[1:]),
         "versions": {"python": platform.python_version(), **{p: version(p) for p in PACKAGES}},
-        "prng": jax.config.values["jax_default_prng_impl"],
         "platform": platform.platform(),
         "device": {
             "platform": devices[0].platform, "kind": devices[0].device_kind, "count": len(devices)
         },
         "cpu": _cpu(),
-        "cores": os.cpu_count() if cpus is None else len(cpus),  # that this process may use
-        "affinity": None if cpus is None else " ".join(map(str, cpus)),
+        # That this process may use.
+        "cores": len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count(),
         "threads": {"xla": _xla_threads()}
         | {name.lower(): os.environ[name] for name in THREADS if name in os.environ},
         "xla_flags": flags and " ".join(map(_nameless, re.split(r"\s+(?=--)", flags))),
