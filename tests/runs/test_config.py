@@ -35,7 +35,7 @@ def test_the_command_that_resumes_a_run_says_where_the_data_are():
         csv: Path | None = Path("/elsewhere/my points.csv")
 
     command = resume_command("toy", WithData(data_dir=Path("data")), Path("runs/toy/1"))
-    words = """RESUME=runs/toy/1 DATA_DIR=data CSV="'/elsewhere/my points.csv'\""""
+    words = """RESUME="runs/toy/1" DATA_DIR="data" CSV="'/elsewhere/my points.csv'\""""
     assert command == f"make toy {words}"
 
 

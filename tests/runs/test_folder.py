@@ -82,7 +82,7 @@ def test_a_net_of_several_seeds_is_kept(run):
     assert run.read_json("results.json") == {
         "3-2": {"test": [0.5, 0.25], "seconds": 2}, "without params": {"answer": "yes"}
     }  # fmt: skip
-    arrays = run.arrays("arrays.safetensors")
+    arrays, _ = parameters.read(run.folder / "arrays.safetensors")
     assert arrays.keys() == {"3-2.units", "3-2.outputs"}
     np.testing.assert_array_equal(arrays["3-2.outputs"], outputs)
     arrays, config = parameters.read(run.folder / "params.safetensors")
@@ -132,7 +132,7 @@ def test_the_receipt_says_how_trainings_ended(run):
 )
 def test_names_stay_in_the_folder(run, name):
     (run.folder / "link").symlink_to(run.folder.parent)
-    for use in (run.arrays, run.read_json, run.checkpoints, lambda name: run.write(name, "a")):
+    for use in (run.read_json, run.checkpoints, lambda name: run.write(name, "a")):
         if use != run.checkpoints or "link" in name:
             with pytest.raises(ValueError, match="name should be that of a file in the run's"):
                 use(f"../{name}" if use == run.checkpoints else name)

@@ -161,8 +161,7 @@ def _opened(name: str, config: C, completed: Callable[[Mapping[str, JSON]], C]) 
     except KeyboardInterrupt as stop:
         _exit(f"\n{name}: interrupted before it started", _status(stop))
     except OSError as error:
-        where = error.filename or resumed or config.out
-        _exit(f"{name}: {where} can't be written: {_reason(error)}", 2)
+        _exit(f"{name}: {_unwritable(error)}", 2)
 
 
 def _loaded(load: Callable[[C], Data], run: Run) -> Data:
@@ -202,23 +201,15 @@ def _ending(name: str, run: Run, stop: BaseException) -> tuple[str, str | None, 
         kept += f"\nto resume   {resume_command(name, run.config, run.folder)}"
     if isinstance(stop, KeyboardInterrupt):
         return "interrupted", f"\n{name}: interrupted; {kept}", _status(stop)
-    if isinstance(stop, OSError) and _is_in(run.folder, stop.filename):
-        if not there:
-            return "failed", f"{name}: {run.folder} was removed during the run; {kept}", 1
-        if not isinstance(stop, FileNotFoundError):
-            where = f"{stop.filename} can't be written: {_reason(stop)}"
-            return "failed", f"{name}: {where}; {kept}", 1
+    if isinstance(stop, OSError):
+        ours = Path(str(stop.filename)).absolute().is_relative_to(run.folder.absolute())
+        if ours and not (there and isinstance(stop, FileNotFoundError)):
+            return "failed", f"{name}: {_unwritable(stop)}; {kept}", 1
     return "failed", None, 1
 
 
-def _is_in(folder: Path, file: object) -> bool:
-    return isinstance(file, str | Path) and folder.absolute() in Path(file).absolute().parents
-
-
-def _reason(error: OSError) -> str:
-    """Why, in words that can follow a colon: no space left on device."""
-    words = error.strerror or str(error)
-    return words[:1].lower() + words[1:]
+def _unwritable(error: OSError) -> str:
+    return f"{error.filename} can't be written: {error.strerror or error}"
 
 
 def _status(stop: KeyboardInterrupt) -> int:

@@ -7,7 +7,7 @@
     params.safetensors   the parameters, by net and path in its tree
     figures/             the report's figures
     report.html          one self-contained page
-    receipt.json         versions, device, flags, commit, digests of data and parameters; outcome
+    receipt.json         versions, device, command, commit, digests of data and parameters; outcome
     checkpoints/         of its trainings, until the run is finished
 
 The receipt's outcome is "running" until the run ends, and stays so if the process is killed. Files
@@ -21,8 +21,8 @@ import json
 import os
 import shutil
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from itertools import chain, count
 from pathlib import Path
@@ -186,7 +186,7 @@ class Run:
         self._settle()
         self.write_json("results.json", self._results)
         if self._arrays:
-            self.save_arrays("arrays.safetensors", self._arrays)
+            self.write("arrays.safetensors", parameters.encode(self._arrays))
         params = {net.name: net.params for net in self.kept.values() if net.params is not None}
         if params:
             named = parameters.named_arrays(params)
@@ -216,7 +216,7 @@ class Run:
     def _append(self, records: Iterable[Mapping[str, object]]) -> None:
         path = self.path("metrics.jsonl")
         rest = "".join(f"{json.dumps(plain(record))}\n" for record in records).encode()
-        with _naming(path), path.open("ab", buffering=0) as file:
+        with atomic.naming(path), path.open("ab", buffering=0) as file:
             end = file.tell()
             try:
                 while rest:  # a disk that is almost full takes a part
@@ -232,11 +232,10 @@ class Run:
         folder.
         """
         path = self.path(name)
-        with _naming(path):
-            if not path.parent.exists():
-                path.parent.mkdir(parents=True)
-                atomic.sync_folder(self.folder)
-            atomic.write(path, content.encode() if isinstance(content, str) else content)
+        if not path.parent.exists():
+            path.parent.mkdir(parents=True)
+            atomic.sync_folder(self.folder)
+        atomic.write(path, content.encode() if isinstance(content, str) else content)
         return path
 
     def write_json(self, name: str, content: object) -> Path:
@@ -247,14 +246,6 @@ class Run:
         """The content of a JSON file of the run, with NaN for null."""
         return numbers(json.loads(self.path(name).read_text(encoding="utf-8")))
 
-    def save_arrays(self, name: str, arrays: Mapping[str, np.ndarray]) -> Path:
-        """Write named arrays to a safetensors file of the run."""
-        return self.write(name, parameters.encode(arrays))
-
-    def arrays(self, name: str) -> dict[str, np.ndarray]:
-        """The named arrays of a safetensors file of the run; ValueError if it is damaged."""
-        return parameters.read(self.path(name))[0]
-
     def figure(self, stem: str, drawing: Drawing, wide: bool = False) -> str:
         """Keep a drawing as figures/STEM.svg; return its HTML for the report."""
         self.write(f"figures/{stem}.svg", drawing.svg)
@@ -263,7 +254,7 @@ class Run:
     def finish(self, outcome: str, seconds: float) -> None:
         """Write the receipt, remove the checkpoints of a finished run, and let go of the folder."""
         if (path := self.path("metrics.jsonl")).exists():
-            with _naming(path), path.open("rb+") as file:
+            with atomic.naming(path), path.open("rb+") as file:
                 os.fsync(file.fileno())
                 self.receipt["metrics_sha256"] = hashlib.file_digest(file, "sha256").hexdigest()
         self._settle()
@@ -309,16 +300,6 @@ class Run:
 
     def _write_receipt(self, outcome: str, **ending: JSON) -> None:
         self.write_json("receipt.json", self.receipt | ending | {"outcome": outcome})
-
-
-@contextmanager
-def _naming(path: Path) -> Iterator[None]:
-    """OSError names this file if it names none, as for a full disk."""
-    try:
-        yield
-    except OSError as error:
-        error.filename = error.filename or str(path)
-        raise
 
 
 def _ending(checkpoint: Checkpoint) -> dict[str, JSON]:
