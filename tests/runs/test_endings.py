@@ -263,7 +263,6 @@ def test_metrics_that_have_no_room_end_with_a_whole_line(toy):
         lambda run: run.log(epoch=1),
         lambda run: run.write("figures/a.svg", "a"),
         lambda run: run.read_json("results.json"),
-        lambda run: run.checkpoints("net"),
         lambda run: None,  # so the receipt is the first to be missed
     ],
 )

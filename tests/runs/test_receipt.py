@@ -74,7 +74,7 @@ def test_what_was_compiled_is_in_the_users_cache(process):
 def test_it_counts_what_the_process_may_use(process):
     found = json.loads(process[0])
     assert found["cores"] == len(os.sched_getaffinity(0))
-    assert found["threads"] == {"xla": 1, "nproc": "1"}
+    assert found["threads"] == {"nproc": "1"}
 
 
 def test_no_folder_and_no_name(process):

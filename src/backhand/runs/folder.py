@@ -15,7 +15,6 @@ are written whole or not at all; metrics.jsonl grows by whole lines. Clock and m
 receipt, and in the report that quotes it, and in no other file.
 """
 
-import errno
 import hashlib
 import json
 import os
@@ -37,7 +36,7 @@ from backhand.runs.receipt import PER_RUN, begun
 from backhand.storage import atomic, parameters
 from backhand.storage.checkpoints import Checkpoint, Checkpoints
 from backhand.storage.digests import sha256
-from backhand.storage.json_values import JSON, numbers, plain
+from backhand.storage.json_values import JSON, plain
 
 try:
     import fcntl
@@ -118,7 +117,7 @@ class Run:
             raise RefusedError(f"{folder} is finished; nothing is left to do")
         if former:
             once = {key: value for key, value in former.items() if key not in PER_RUN}
-            if once.get("outcome") == "running":  # it could not say how it ended
+            if once["outcome"] == "running":  # it could not say how it ended
                 once["outcome"] = "killed"
             run.receipt["earlier"] = [*former.get("earlier", []), once]
         if "data_sha256" in former:
@@ -198,7 +197,7 @@ class Run:
         """The checkpoints of one of the run's trainings, for `fit`, until the run is finished.
 
         When a resumed run calls `fit` again it continues from the newest, or returns at once if the
-        training was done. The receipt says how each training ended.
+        training was done. The receipt says how each ended.
         """
         self._settle()
         config = {"training": name, "data_sha256": self.receipt.get("data_sha256")}
@@ -207,13 +206,11 @@ class Run:
         return self._checkpoints[name]
 
     def log(self, **record: object) -> None:
-        """Add a record to metrics.jsonl, whole or not at all; NaN and infinity become null.
-
-        It survives the process at once, and a power cut from `finish` on.
-        """
+        """Add a record to metrics.jsonl; NaN and infinity become null."""
         self._append([record])
 
     def _append(self, records: Iterable[Mapping[str, object]]) -> None:
+        """Add records, all or none; they survive the process, and a power cut from `finish` on."""
         path = self.path("metrics.jsonl")
         rest = "".join(f"{json.dumps(plain(record))}\n" for record in records).encode()
         with atomic.naming(path), path.open("ab", buffering=0) as file:
@@ -226,14 +223,10 @@ class Run:
                 raise
 
     def write(self, name: str, content: str | bytes) -> Path:
-        """Write a file of the run, whole or not at all.
-
-        Raises OSError that names the file if that fails, ValueError if `name` leads out of the
-        folder.
-        """
+        """Write a file of the run, whole or not at all; OSError that names it if that fails."""
         path = self.path(name)
-        if not path.parent.exists():
-            path.parent.mkdir(parents=True)
+        if path.parent != self.folder and not path.parent.exists():
+            path.parent.mkdir()
             atomic.sync_folder(self.folder)
         atomic.write(path, content.encode() if isinstance(content, str) else content)
         return path
@@ -243,8 +236,8 @@ class Run:
         return self.write(name, json.dumps(plain(content), indent=2, ensure_ascii=False) + "\n")
 
     def read_json(self, name: str) -> JSON:
-        """The content of a JSON file of the run, with NaN for null."""
-        return numbers(json.loads(self.path(name).read_text(encoding="utf-8")))
+        """The content of a JSON file of the run."""
+        return json.loads(self.path(name).read_text(encoding="utf-8"))
 
     def figure(self, stem: str, drawing: Drawing, wide: bool = False) -> str:
         """Keep a drawing as figures/STEM.svg; return its HTML for the report."""
@@ -265,22 +258,14 @@ class Run:
         self._unlock()
 
     def path(self, name: str) -> Path:
-        """The path of a file of the run.
-
-        Raises ValueError if it is not in the folder; FileNotFoundError if the folder was removed.
-        """
-        path, folder = self.folder / name, self.folder.resolve()
-        if folder not in path.resolve().parents:  # follows links, too
+        """The path of a file of the run; ValueError if that is not in the folder."""
+        path = self.folder / name
+        if self.folder.resolve() not in path.resolve().parents:  # follows links, too
             raise ValueError(f"name should be that of a file in the run's folder, got {name!r}")
-        if not folder.is_dir():
-            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
         return path
 
     def _lock(self, file: Path) -> None:
-        """Lock the run's config for as long as this process has the run open.
-
-        Raises BlockingIOError if another process has it open; OSError if it can't be written.
-        """
+        """Lock the run's config while the run is open; BlockingIOError if it is elsewhere."""
         descriptor = os.open(file, os.O_RDWR)  # to write, without which NFS does not lock
         self._unlock = weakref.finalize(self, os.close, descriptor)
         try:

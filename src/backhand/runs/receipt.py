@@ -51,8 +51,7 @@ def circumstances() -> dict[str, JSON]:
         "cpu": _cpu(),
         # That this process may use.
         "cores": len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count(),
-        "threads": {"xla": _xla_threads()}
-        | {name.lower(): os.environ[name] for name in THREADS if name in os.environ},
+        "threads": {name.lower(): os.environ[name] for name in THREADS if name in os.environ},
         "xla_flags": flags and " ".join(map(_nameless, re.split(r"\s+(?=--)", flags))),
         "jax_config": {
             name: _nameless(str(value))
@@ -92,15 +91,6 @@ def _cpu() -> str:
         lines = []
     models = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
     return models[0] if models else platform.processor()
-
-
-def _xla_threads() -> int | None:
-    """How many threads XLA computes with on a CPU; None if the system does not list them."""
-    try:
-        names = [p.read_text().strip() for p in Path("/proc/self/task").glob("*/comm")]
-    except OSError:
-        return None
-    return names.count("tf_XLAEigen") or None
 
 
 def _commit() -> dict[str, JSON]:

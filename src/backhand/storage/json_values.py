@@ -1,4 +1,4 @@
-"""Values that JSON can hold, and back."""
+"""Values that JSON can hold."""
 
 import json
 import math
@@ -24,15 +24,6 @@ def plain(value: object) -> JSON:
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value
-
-
-def numbers(value: JSON) -> JSON:
-    """What `plain` wrote, with NaN for null."""
-    if isinstance(value, dict):
-        return {key: numbers(v) for key, v in value.items()}
-    if isinstance(value, list):
-        return [numbers(v) for v in value]
-    return math.nan if value is None else value
 
 
 def as_json(caller: str, config: Mapping[str, JSON]) -> str:
