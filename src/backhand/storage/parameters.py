@@ -123,21 +123,10 @@ def forms(tree: Tree) -> dict[str, str]:
 
 
 def difference(found: Mapping[str, str], wanted: Mapping[str, str]) -> str:
-    """What `found` lacks, has besides, and has differently, a few of each; both from `forms`."""
-    parts = {
-        "it lacks ": [f"{name} {wanted[name]}" for name in wanted if name not in found],
-        "it has besides ": [f"{name} {found[name]}" for name in found if name not in wanted],
-        "": [
-            f"{name} is {found[name]}, not {form}"
-            for name, form in wanted.items()
-            if found.get(name, form) != form
-        ],
-    }
-    return "; ".join(
-        start + ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
-        for start, names in parts.items()
-        if names
-    )
+    """Where the two differ, both from `forms`: at most three names, and how many more there are."""
+    names = [n for n in {**wanted, **found} if found.get(n) != wanted.get(n)]
+    said = [f"{n} is {found.get(n, 'missing')}, not {wanted.get(n, 'wanted')}" for n in names[:3]]
+    return "; ".join(said) + (f"; and {len(names) - 3} more" if len(names) > 3 else "")
 
 
 def _named(tree: Tree) -> dict[str, Array]:
