@@ -22,7 +22,7 @@ import pytest
 from tensorflow_datasets.core.download.checksums import UrlInfo
 
 import backhand as bh
-from backhand.data import tensorflow_datasets, tfds
+from backhand.data import digits, pictures, tensorflow_datasets, tfds
 from backhand.data.idx import read_idx
 from backhand.models import perceptron
 
@@ -268,9 +268,14 @@ def test_pictures_of_many_sizes(tmp_path):
         tfds("tiny", tmp_path)
 
 
-def test_an_unknown_name(tmp_path):
+@pytest.mark.parametrize("load", [tfds, pictures])
+def test_an_unknown_name(tmp_path, load):
     with pytest.raises(ValueError, match=r"name should be mnist, .*, or a set in .*, got 'mnits'"):
-        tfds("mnits", tmp_path)
+        load("mnits", tmp_path)
+
+
+def test_the_digits_are_pictures():
+    assert pictures("digits", seed=1).sha256 == digits(1).sha256
 
 
 @pytest.mark.parametrize("name", tensorflow_datasets.NAMES)

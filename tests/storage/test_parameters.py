@@ -179,7 +179,7 @@ def test_a_different_file_is_refused_by_name(tmp_path, what):
 def test_names_are_not_paths(tmp_path):
     (tmp_path / "net").write_bytes(files.encode({"../../escaped": np.ones(3, np.float32)}))
     assert list(files.read(tmp_path / "net")[0]) == ["../../escaped"]
-    with pytest.raises(ValueError, match="does not suit the net: .*; and 2 more"):
+    with pytest.raises(ValueError, match=r"does not suit the net: .*; and 2 more"):
         files.load(tmp_path / "net", NET, X)
     assert [p.name for p in tmp_path.iterdir()] == ["net"]
 
