@@ -42,11 +42,8 @@ def carried_out(program, folder):
     with pytest.MonkeyPatch.context() as patch:
         words = [str(program), "--out", str(folder / "runs")]
         patch.setattr(sys, "argv", ["notebook.py", *words])
-        patch.setattr(sys, "orig_argv", ["python", "-m", "backhand.runs.notebook", *words])
         with pytest.raises(SystemExit) as stop:
-            runs.main(
-                notebook.Config, notebook.train, notebook.report, description="a notebook", prog="x"
-            )
+            runs.main(notebook.Config, notebook.train, notebook.report, description="a notebook")
     return stop.value.code, next((folder / "runs" / "notebook").iterdir(), None)
 
 

@@ -21,7 +21,7 @@ from rich.table import Table as RichTable
 
 from backhand.data import Dataset
 from backhand.reporting import Report, Table, code, heading
-from backhand.runs.config import Config, command, flags, resume_command
+from backhand.runs.config import Config, flags, resume_command
 from backhand.runs.folder import RefusedError, Run, stored_settings
 from backhand.storage.checkpoints import MismatchError
 from backhand.storage.json_values import JSON
@@ -47,7 +47,6 @@ def main(
     *,
     load: Callable[[C], Data] | None = None,
     description: str,
-    prog: str | None = None,
 ) -> None:
     """Run an experiment from the command line.
 
@@ -61,14 +60,12 @@ def main(
     Other ends leave what was kept, with its report, and say how to resume: Ctrl-C (status 130),
     SIGTERM (143) and, with status 1, a FloatingPointError such as NonFiniteError, and an OSError
     about a file of the run, as on a full disk. A bug shows its traceback.
-
-    `prog` is how the program is called, if not by `python FILE`.
     """
     name = Path(sys.argv[0]).stem
     args = [word for argument in sys.argv[1:] for word in _words(argument)]
 
     def parsed(words: Sequence[str]) -> C:
-        called = prog or f"python {sys.argv[0]}"
+        called = f"python {sys.argv[0]}"
         return tyro.cli(config_type, args=words, prog=called, description=description)
 
     config = parsed(args)
@@ -91,8 +88,7 @@ def main(
             if run.kept:
                 run.save_kept()
                 if report is not None:
-                    again = run.receipt["command"] if prog else command(name, run.config)
-                    _show(run, report(run.config, run, *data), again)
+                    _show(run, report(run.config, run, *data), run.config.command(name))
             if stop is None:
                 run.finish("finished", time.monotonic() - start)
         except BaseException as error:

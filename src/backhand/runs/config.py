@@ -27,6 +27,12 @@ class Config:
     def __post_init__(self) -> None:
         seed_in_range("config", self.seed)
 
+    def command(self, name: str) -> str:
+        """The command that runs the experiment of this name again, with this config."""
+        defaults = vars(type(self)())
+        changed = {k: v for k, v in vars(self).items() if v != defaults[k] and k not in PLACES}
+        return _make(name, {key: plain(value) for key, value in changed.items()})
+
 
 @dataclass(frozen=True)
 class TrainingConfig(Config):
@@ -74,13 +80,6 @@ def _is_setting(value: JSON) -> bool:
     if isinstance(value, str):
         return not value.startswith("-")
     return value is None or isinstance(value, bool | int | float)
-
-
-def command(name: str, config: Config) -> str:
-    """The make command that runs an experiment with this config again."""
-    defaults = vars(type(config)())
-    changed = {k: v for k, v in vars(config).items() if v != defaults[k] and k not in PLACES}
-    return _make(name, {key: plain(value) for key, value in changed.items()})
 
 
 def resume_command(name: str, config: Config, folder: Path) -> str:

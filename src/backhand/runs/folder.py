@@ -7,7 +7,7 @@
     params.safetensors   the parameters, by net and path in its tree
     figures/             the report's figures
     report.html          one self-contained page
-    receipt.json         versions, device, command, commit, digests of data and parameters; outcome
+    receipt.json         versions, device, commit, digests of data and parameters; outcome
     checkpoints/         of its trainings, until the run is finished
 
 The receipt's outcome is "running" until the run ends, and stays so if the process is killed. Files

@@ -7,6 +7,7 @@ its own, so that no user's settings change the results; it is spoken to through 
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -58,6 +59,10 @@ class Config(runs.Config):
         if not self.notebook.is_file():
             raise ValueError(f"config: notebook should be a file, got {self.notebook}")
         object.__setattr__(self, "notebook", self.notebook.absolute())  # its name is what is kept
+
+    def command(self, _: str) -> str:
+        """The command that executes the notebook again."""
+        return f"python -m backhand.runs.notebook {shlex.quote(self.notebook.name)}"
 
 
 def train(config: Config, run: runs.Run) -> None:
@@ -143,7 +148,4 @@ def report(_: Config, run: runs.Run) -> Report:
 
 
 if __name__ == "__main__":
-    runs.main(
-        Config, train, report, description="Execute a notebook, and leave a page of it.",
-        prog="python -m backhand.runs.notebook",
-    )  # fmt: skip
+    runs.main(Config, train, report, description="Execute a notebook, and leave a page of it.")

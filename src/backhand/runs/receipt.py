@@ -3,7 +3,6 @@
 import os
 import platform
 import re
-import shlex
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -14,7 +13,6 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from backhand.runs.config import PLACES
 from backhand.storage.digests import sha256
 from backhand.storage.json_values import JSON
 
@@ -42,7 +40,6 @@ def circumstances() -> dict[str, JSON]:
     devices = jax.devices()
     flags = os.environ.get("XLA_FLAGS")
     return {
-        "command": shlex.join(["python", *_placeless(sys.orig_argv[1:])]),
         "versions": {"python": platform.python_version(), **{p: version(p) for p in PACKAGES}},
         "platform": platform.platform(),
         "device": {
@@ -66,17 +63,6 @@ def circumstances() -> dict[str, JSON]:
         **_commit(),
         "source_sha256": _source(),
     }  # fmt: skip
-
-
-def _placeless(words: list[str]) -> list[str]:
-    """Words of a command line, without the flags that say where things lie."""
-    places = {f"--{field}" for field in PLACES}
-    flags = [word.replace("-", "_").replace("__", "--", 1) for word in words]  # either is accepted
-    return [
-        _nameless(word)
-        for before, flag, word in zip(["", *flags], flags, words, strict=False)
-        if flag.split("=")[0] not in places and before not in places
-    ]
 
 
 def _nameless(word: str) -> str:
