@@ -210,7 +210,7 @@ def test_a_disk_that_takes_nothing_more(toy, monkeypatch, number, words):
     assert ended.err == f"toy: {ended.folder}/a can't be written: {words}; {kept}\n{resume}\n"
     assert ended.receipt["outcome"] == "running"
     left = files(ended.folder)
-    assert left.keys() == {"a", "config.json", "metrics.jsonl", "receipt.json"}
+    assert left.keys() == {"a", "config.json", "receipt.json"}
     assert left["a"] == b"before"
 
 
@@ -236,25 +236,6 @@ def test_a_file_that_has_no_room(toy, size):
     assert files(ended.folder)["a"] == b"before"
     assert ended.receipt["outcome"] == "failed"
     assert "report.html" in files(ended.folder)
-
-
-def test_metrics_that_have_no_room_end_with_a_whole_line(toy):
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-
-    def train(run):
-        resource.setrlimit(resource.RLIMIT_FSIZE, (5000, limits[1]))
-        try:
-            while True:
-                run.log(loss=0.123456)
-        finally:
-            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-
-    ended = toy(train)
-    assert ended.status == 1
-    assert f"toy: {ended.folder}/metrics.jsonl can't be written: File too large" in ended.err
-    lines = files(ended.folder)["metrics.jsonl"].splitlines(keepends=True)
-    assert set(lines) == {b'{"loss": 0.123456}\n'}
-    assert len(lines) == 5000 // len(lines[0])
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,8 @@
     checkpoints/         of its trainings, until the run is finished
 
 The receipt's outcome is "running" until the run ends, and stays so if the process is killed. Files
-are written whole or not at all; metrics.jsonl grows by whole lines. Clock and machine are in the
-receipt, and in the report that quotes it, and in no other file.
+are written whole or not at all. Clock and machine are in the receipt, and in the report that quotes
+it, and in no other file.
 """
 
 import hashlib
@@ -20,7 +20,7 @@ import json
 import os
 import shutil
 import weakref
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from itertools import chain, count
@@ -65,7 +65,8 @@ class Run:
         self._results: dict[str, dict[str, object]] = {}
         self._arrays: dict[str, np.ndarray] = {}
         self._checkpoints: dict[str, Checkpoints] = {}
-        self._before: dict[str, bytes] | None = None  # of a resumed run: the files `resume` changed
+        self._records: list[dict[str, object]] = []
+        self._former: dict[str, JSON] | None = None  # the receipt of a run that was resumed
         self._unlock: Callable[[], object] = lambda: None
 
     @classmethod
@@ -111,31 +112,26 @@ class Run:
             run._lock(folder / "config.json")
         except BlockingIOError as error:
             raise RefusedError(f"{folder}: the run is still running, in another process") from error
-        former = _read(folder, "receipt.json") if (folder / "receipt.json").exists() else {}
+        run._former = former = _receipt(folder)
         if former.get("outcome") == "finished":
             run._unlock()
             raise RefusedError(f"{folder} is finished; nothing is left to do")
         if former:
             once = {key: value for key, value in former.items() if key not in PER_RUN}
-            if once["outcome"] == "running":  # it could not say how it ended
+            if once.get("outcome") == "running":  # it could not say how it ended
                 once["outcome"] = "killed"
             run.receipt["earlier"] = [*former.get("earlier", []), once]
         if "data_sha256" in former:
             run.receipt["data_sha256"] = former["data_sha256"]
-        paths = [folder / "receipt.json", folder / "metrics.jsonl"]
-        run._before = {path.name: path.read_bytes() for path in paths if path.exists()}
         run._write_receipt("running")
-        (folder / "metrics.jsonl").unlink(missing_ok=True)
         return run
 
     def withdraw(self) -> None:
-        """Undo `start` or `resume`: remove a new folder, or restore the files of an old one."""
-        if self._before is None:
+        """Undo `start` or `resume`: remove a new folder, or restore the receipt of an old one."""
+        if self._former is None:
             shutil.rmtree(self.folder)
         else:
-            (self.folder / "metrics.jsonl").unlink(missing_ok=True)
-            for name, content in self._before.items():
-                self.write(name, content)
+            self.write_json("receipt.json", self._former)
         self._unlock()
 
     def data(self, digest: str | list[str]) -> None:
@@ -174,10 +170,8 @@ class Run:
             else:
                 records[key] = np.moveaxis(a, axis, 0)
         self._arrays |= {f"{name}.{key}": a for key, a in arrays.items()}
-        self._append(
-            {"net": name, "epoch": epoch + 1} | {key: a[epoch] for key, a in records.items()}
-            for epoch in range(max(map(len, records.values()), default=0))
-        )
+        for epoch in range(max(map(len, records.values()), default=0)):
+            self.log(net=name, epoch=epoch + 1, **{key: a[epoch] for key, a in records.items()})
         return trained
 
     def save_kept(self) -> None:
@@ -206,21 +200,8 @@ class Run:
         return self._checkpoints[name]
 
     def log(self, **record: object) -> None:
-        """Add a record to metrics.jsonl; NaN and infinity become null."""
-        self._append([record])
-
-    def _append(self, records: Iterable[Mapping[str, object]]) -> None:
-        """Add records, all or none; they survive the process, and a power cut from `finish` on."""
-        path = self.path("metrics.jsonl")
-        rest = "".join(f"{json.dumps(plain(record))}\n" for record in records).encode()
-        with atomic.naming(path), path.open("ab", buffering=0) as file:
-            end = file.tell()
-            try:
-                while rest:  # a disk that is almost full takes a part
-                    rest = rest[file.write(rest) :]
-            except BaseException:
-                file.truncate(end)
-                raise
+        """Add a record to metrics.jsonl, which `finish` writes; NaN and infinity become null."""
+        self._records.append(record)
 
     def write(self, name: str, content: str | bytes) -> Path:
         """Write a file of the run, whole or not at all; OSError that names it if that fails."""
@@ -245,11 +226,11 @@ class Run:
         return drawing.html(wide)
 
     def finish(self, outcome: str, seconds: float) -> None:
-        """Write the receipt, remove the checkpoints of a finished run, and let go of the folder."""
-        if (path := self.path("metrics.jsonl")).exists():
-            with atomic.naming(path), path.open("rb+") as file:
-                os.fsync(file.fileno())
-                self.receipt["metrics_sha256"] = hashlib.file_digest(file, "sha256").hexdigest()
+        """Write metrics and receipt, remove a finished run's checkpoints, let go of the folder."""
+        if self._records:
+            lines = "".join(f"{json.dumps(plain(record))}\n" for record in self._records).encode()
+            self.write("metrics.jsonl", lines)
+            self.receipt["metrics_sha256"] = hashlib.sha256(lines).hexdigest()
         self._settle()
         ended = datetime.now(UTC).isoformat(timespec="seconds")
         self._write_receipt(outcome, ended=ended, seconds=round(seconds, 3))
@@ -299,10 +280,15 @@ def _ending(checkpoint: Checkpoint) -> dict[str, JSON]:
 def stored_settings(name: str, config: Config, folder: Path) -> dict[str, JSON]:
     """The settings of a run of this experiment, from its folder; RefusedError if it is not one."""
     stored = _read(folder, "config.json")
-    receipt = _read(folder, "receipt.json") if (folder / "receipt.json").exists() else {}
-    if stored.keys() != settings(config).keys() or receipt.get("experiment", name) != name:
+    ours = _receipt(folder).get("experiment", name) == name
+    if stored.keys() != settings(config).keys() or not ours:
         raise RefusedError(f"resume should be the folder of a run of {name}, got {folder}")
     return stored
+
+
+def _receipt(folder: Path) -> dict[str, JSON]:
+    """A run's receipt; empty if it was killed before it had one."""
+    return _read(folder, "receipt.json") if (folder / "receipt.json").exists() else {}
 
 
 def _read(folder: Path, name: str) -> dict[str, JSON]:
