@@ -94,28 +94,25 @@ class Verdict(NamedTuple):
 def verdict(original: Path, again: Path) -> Verdict:
     """Compare the run in a folder with its rerun."""
     try:
-        for folder in (original, again):
-            check_whole(folder)
-        known = [read_json(folder / "config.json").keys() for folder in (original, again)]
+        known = check_whole(original) & check_whole(again)
         found = runs.diff(original, again)
     except (OSError, ValueError) as error:
         return Verdict(INCOMPARABLE, str(error))
-    steps = any(name.endswith(".step") for name in found.digests)
     data = any(name.startswith("data_sha256") for name in found.digests)
     account = str(found)
-    if data or found.config.keys() - (known[0] & known[1]):
+    if data or found.config.keys() - known:
         return Verdict(INCOMPARABLE, account)
     if found.same:
         return Verdict(IDENTICAL, account)
     if not found.environment.keys() - IRRELEVANT:
         return Verdict(DIFFERENT, f"{account}\nno circumstance in the receipts explains it")
     beyond = not found.results or any(apart.excess > 1 for apart in found.results.values())
-    different = found.config or found.missing or steps or beyond
+    different = found.config or found.missing or beyond
     return Verdict(DIFFERENT if different else WITHIN, account)
 
 
-def check_whole(folder: Path) -> None:
-    """Raise ValueError unless the folder holds a finished run, and files as its receipt says."""
+def check_whole(folder: Path) -> set[str]:
+    """A run's settings by name; ValueError unless it finished, and its files suit its receipt."""
     inside = contents(folder)
     if "receipt.json" not in inside:
         raise ValueError(f"{folder} is not the folder of a run: it has no receipt.json")
@@ -134,6 +131,7 @@ def check_whole(folder: Path) -> None:
             raise ValueError(f"the run's files are not those of its receipt: {name} differs")
     if inside.keys() <= {"config.json", "receipt.json", "report.html"}:
         raise ValueError(f"{folder} holds no results to compare")
+    return set(config)
 
 
 def command(folder: Path) -> list[str]:
@@ -145,11 +143,9 @@ def command(folder: Path) -> list[str]:
     name = receipt.get("experiment")
     if name not in tuple(SHORT):
         raise ValueError(f"its experiment should be one of {', '.join(SHORT)}, got {shown(name)}")
-    if name == "notebook":
-        if config != NOTEBOOK:
-            raise ValueError(f"its config should be {shown(NOTEBOOK)}, got {shown(config)}")
-        return program(name)
-    words = flags(config)
+    if name == "notebook" and config != NOTEBOOK:
+        raise ValueError(f"its config should be {shown(NOTEBOOK)}, got {shown(config)}")
+    words = [] if name == "notebook" else flags(config)
     for path in (Path(word.split("=", 1)[-1]) for word in words):
         if path.is_absolute() or ".." in path.parts:
             raise ValueError(f"its settings should lead to no other folder, got {shown(str(path))}")
