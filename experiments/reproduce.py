@@ -43,9 +43,7 @@ EXPERIMENTS = Path(__file__).resolve().parent
 NOTEBOOK = {"seed": 0, "notebook": "lesson.py"}  # the config of the only notebook that is run again
 DATA = ("lab", "mnist", "lecun")  # these have --data-dir
 OPTIONAL = ("lecun",)  # its data may not be on this machine
-# These explain no difference: what the source's digest says better, and whether a program was
-# compiled or read from the cache.
-IRRELEVANT = {"commit", "dirty", "compilation_cache"}
+IRRELEVANT = {"commit", "dirty"}  # these explain no difference: the source's digest says better
 IDENTICAL, DIFFERENT, INCOMPARABLE, WITHIN = range(4)
 WORDS = ("bitwise identical", "different", "cannot be compared", "same within t")
 
@@ -122,7 +120,6 @@ def check_whole(folder: Path) -> set[str]:
     params, metrics = (inside.get(name) for name in ("params.safetensors", "metrics.jsonl"))
     found = {
         "config": config,
-        "seed": config.get("seed"),
         "params_sha256": params and sha256(parameters.read(params)[0]),
         "metrics_sha256": metrics and hashlib.sha256(read_bytes(metrics)).hexdigest(),
     }

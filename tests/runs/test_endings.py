@@ -8,7 +8,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import threading
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -377,14 +376,6 @@ def test_ctrl_c_while_the_receipt_is_written(toy, monkeypatch, first):
     ended = toy(train)
     assert ended.status == 130
     assert ended.receipt["outcome"] == "interrupted"
-
-
-def test_in_another_thread_no_signal_is_handled(toy):
-    endings = []
-    thread = threading.Thread(target=lambda: endings.append(toy()))
-    thread.start()
-    thread.join()
-    assert endings[0].receipt["outcome"] == "finished"
 
 
 TOY = """

@@ -46,7 +46,7 @@ def process(tmp_path_factory):
 
 def test_what_it_says(process):
     found = json.loads(process[0])
-    assert (found["experiment"], found["seed"]) == ("toy", 0)
+    assert found["experiment"] == "toy"
     assert found["config"]["csv"] == "points.csv"
     assert found["versions"].keys() == {"python", *receipt.PACKAGES}
     assert found["versions"]["jax"] == jax.__version__
@@ -59,7 +59,6 @@ def test_what_it_says(process):
         "jax_log_compiles": "False",
         "jax_numpy_rank_promotion": "raise",
     }
-    assert found["compilation_cache"] is True
     assert found["cpu"]
     assert found["started"] <= found["ended"]
     assert found["seconds"] >= 0
@@ -135,7 +134,6 @@ def no_cache(monkeypatch, tmp_path):
 def test_the_cache_is_in_the_users_folder(no_cache, tmp_path, monkeypatch):
     use_compilation_cache()
     assert no_cache() == str(tmp_path / "backhand" / "jax")
-    assert receipt.circumstances()["compilation_cache"] is True
     jax.config.update("jax_compilation_cache_dir", None)
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
@@ -148,7 +146,6 @@ def test_the_users_own_cache_or_none_is_left_alone(no_cache, monkeypatch, folder
     monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", folder)
     use_compilation_cache()
     assert no_cache() is None
-    assert receipt.circumstances()["compilation_cache"] is False
 
 
 def test_a_cache_that_cannot_be_written_is_not_used(no_cache, tmp_path, monkeypatch):

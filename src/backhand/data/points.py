@@ -43,7 +43,7 @@ def lesson(size: int = 100, noise: float = 0.2, seed: int = 0) -> Dataset:
     )
     flipped = np.random.default_rng(seed).permutation(size)[: round(noise * size)]
     y[flipped] = 1 - y[flipped]
-    return split("lesson", x.astype(np.float32), y, _names(2), seed)
+    return split("lesson", x.astype(np.float32), y, ("class 0", "class 1"), seed)
 
 
 def gauss(size: int = 500, noise: float = 0.5, seed: int = 0) -> Dataset:
@@ -139,15 +139,11 @@ def _noisy(
     rng = np.random.default_rng(seed)
     y = np.arange(size) % classes
     x = draw(rng, y) + noise * rng.normal(size=(size, 2))
-    return split(name, x.astype(np.float32), y, _names(classes), seed)
+    return split(name, x.astype(np.float32), y, [f"class {k}" for k in range(classes)], seed)
 
 
 def _polar(r: np.ndarray, turns: np.ndarray) -> np.ndarray:
     return np.stack([r * np.cos(2 * np.pi * turns), r * np.sin(2 * np.pi * turns)], axis=1)
-
-
-def _names(classes: int) -> list[str]:
-    return [f"class {k}" for k in range(classes)]
 
 
 def _check(

@@ -77,10 +77,16 @@ def pictures(name: str, data_dir: str | os.PathLike[str] | None = None, seed: in
 def _original(name: str, folder: Path) -> Pictures:
     """What the original IDX files hold; what is missing of them is downloaded first."""
     url_infos, class_names = _registered(name, folder)
+    downloads = folder / "downloads"
+
+    from tensorflow_datasets.core.download.resource import get_dl_fname
+
     files = {}
     for url, info in url_infos.items():
-        file = _cached(name, url, info.checksum, folder / "downloads")
-        file = file or _download(name, url, url_infos, folder / "downloads")
+        cached = get_dl_fname(url, info.checksum)
+        places = (downloads / name / cached, downloads / cached)  # TFDS's, and its former one
+        there = [path for path in places if path.exists()]
+        file = there[0] if there else _download(name, url, url_infos, downloads)
         got = hashlib.sha256(file.read_bytes()).hexdigest()
         if got != info.checksum:
             raise ValueError(
@@ -146,15 +152,6 @@ def _registered(name: str, folder: Path) -> tuple[Mapping[str, Any], tuple[str, 
     """What TFDS registers: the files' sizes and checksums by their addresses, and class names."""
     builder = _tensorflow_datasets(name).builder(name, data_dir=folder)
     return builder.url_infos, tuple(builder.info.features["label"].names)
-
-
-def _cached(name: str, url: str, checksum: str, downloads: Path) -> Path | None:
-    """Where TFDS's download manager keeps a file, in its present layout or the one before."""
-    from tensorflow_datasets.core.download.resource import get_dl_fname
-
-    file_name = get_dl_fname(url, checksum)
-    places = (downloads / name / file_name, downloads / file_name)
-    return next((path for path in places if path.exists()), None)
 
 
 def _download(name: str, url: str, url_infos: Mapping[str, Any], downloads: Path) -> Path:

@@ -4,7 +4,6 @@ import os
 import re
 import signal
 import sys
-import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -214,9 +213,8 @@ def _status(stop: KeyboardInterrupt) -> int:
 
 @contextmanager
 def _handling(handler: Handler, *numbers: signal.Signals) -> Iterator[None]:
-    """Handle signals so inside, and as before afterwards; only the main thread can."""
-    main_thread = threading.current_thread() is threading.main_thread()
-    before = {n: signal.signal(n, handler) for n in numbers if main_thread}
+    """Handle signals so inside, and as before afterwards."""
+    before = {number: signal.signal(number, handler) for number in numbers}
     try:
         yield
     finally:

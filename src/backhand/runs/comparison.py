@@ -24,8 +24,7 @@ TIMES = {"seconds", "times"}  # what has such a name in its path, in any file, i
 LONGEST = 100_000_000  # bytes of JSON that are read; a file can claim any size
 # Fields of a receipt that are not circumstances: they are compared elsewhere, or do not matter.
 NEUTRAL = (
-    "experiment", "seed", "config", "metrics_sha256", "earlier", "started", "ended", "seconds",
-    "outcome",
+    "experiment", "config", "metrics_sha256", "earlier", "started", "ended", "seconds", "outcome",
 )  # fmt: skip
 Pairs: TypeAlias = Mapping[str, tuple[JSON, JSON]]  # the values of runs a and b, by name
 
@@ -168,8 +167,8 @@ def _contents(folder: Path) -> tuple[dict[str, JSON], dict[str, JSON], dict[str,
     if "config.json" not in inside:
         raise ValueError(f"diff: {folder} holds no run: a run's folder has a config.json")
     config = read_json(inside.pop("config.json"))
-    results: dict[str, JSON] = {n: True for n in ("receipt.json", "metrics.jsonl") if n in inside}
     receipt = read_json(inside.pop("receipt.json")) if "receipt.json" in inside else {}
+    results: dict[str, JSON] = {"receipt.json": True} if receipt else {}
     for file, path in inside.items():
         name = file.removesuffix(path.suffix)
         if file.startswith("checkpoints/"):

@@ -159,16 +159,13 @@ class Run:
         """
         if name in self.kept:
             raise ValueError(f"keep: name should be new, got {name!r} again")
-        self.kept[name] = trained = Trained(name, params, dict(history or {}), facts)
+        history = dict(history or {})
+        self.kept[name] = trained = Trained(name, params, history, facts)
         arrays = {k: v for k, v in facts.items() if isinstance(v, np.ndarray) and v.size > LONG}
         self._results[name] = {key: value for key, value in facts.items() if key not in arrays}
-        axis = 0 if any(a.ndim == 1 for a in trained.history.values()) else 1
-        records: dict[str, np.ndarray] = {}
-        for key, a in trained.history.items():
-            if a.size > LONG * a.shape[axis]:
-                arrays[key] = a
-            else:
-                records[key] = np.moveaxis(a, axis, 0)
+        axis = 0 if any(a.ndim == 1 for a in history.values()) else 1
+        arrays |= {k: a for k, a in history.items() if a.size > LONG * a.shape[axis]}
+        records = {k: np.moveaxis(a, axis, 0) for k, a in history.items() if k not in arrays}
         self._arrays |= {f"{name}.{key}": a for key, a in arrays.items()}
         for epoch in range(max(map(len, records.values()), default=0)):
             self.log(net=name, epoch=epoch + 1, **{key: a[epoch] for key, a in records.items()})
@@ -252,10 +249,9 @@ class Run:
         try:
             if fcntl is not None:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise
-        except OSError:  # a file system without locks is like Windows
-            pass
+        except OSError as error:  # a file system without locks is like Windows
+            if isinstance(error, BlockingIOError):
+                raise
 
     def _settle(self) -> None:
         """Note in the receipt how far trainings came, and let go of their checkpoints."""

@@ -18,7 +18,7 @@ from backhand.storage.json_values import JSON
 
 # Shared by a run and all its resumptions; every other field is written anew each time.
 PER_RUN = (
-    "experiment", "seed", "config", "earlier", "trainings", "data_sha256", "params_sha256",
+    "experiment", "config", "earlier", "trainings", "data_sha256", "params_sha256",
     "metrics_sha256",
 )  # fmt: skip
 PACKAGES = ("backhand", "jax", "jaxlib", "numpy", "optax")
@@ -31,8 +31,7 @@ _at_import = dict(jax.config.values)  # JAX keeps no default of a setting that w
 def begun(name: str, settings: Mapping[str, JSON]) -> dict[str, JSON]:
     """The receipt of a run that starts now."""
     started = datetime.now(UTC).isoformat(timespec="seconds")
-    receipt = {"experiment": name, "seed": settings.get("seed"), "config": settings}
-    return receipt | circumstances() | {"started": started}
+    return {"experiment": name, "config": settings} | circumstances() | {"started": started}
 
 
 def circumstances() -> dict[str, JSON]:
@@ -56,10 +55,6 @@ def circumstances() -> dict[str, JSON]:
             if (name.upper() in os.environ or value != _at_import.get(name))
             and not name.startswith(CACHE)
         },
-        "compilation_cache": bool(
-            jax.config.values["jax_enable_compilation_cache"]
-            and jax.config.values["jax_compilation_cache_dir"]
-        ),
         **_commit(),
         "source_sha256": _source(),
     }  # fmt: skip
