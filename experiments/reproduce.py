@@ -105,7 +105,7 @@ def verdict(original: Path, again: Path) -> Verdict:
     if not found.environment.keys() - IRRELEVANT:
         return Verdict(DIFFERENT, f"{account}\nno circumstance in the receipts explains it")
     beyond = not found.results or any(apart.excess > 1 for apart in found.results.values())
-    different = found.config or found.missing or beyond
+    different = found.config or beyond
     return Verdict(DIFFERENT if different else WITHIN, account)
 
 

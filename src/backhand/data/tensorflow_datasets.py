@@ -11,7 +11,7 @@ import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -24,12 +24,8 @@ VALIDATION = 10  # one training example in this many is kept for validation
 PATIENCE = 10.0  # seconds for a server's first answer; TFDS alone would try for minutes
 
 
-class Pictures(NamedTuple):
-    """Training and test pictures with their labels, as they are stored, and the class names."""
-
-    train: Split
-    test: Split
-    class_names: tuple[str, ...]
+# Training and test pictures with their labels, as they are stored, and the class names.
+Pictures: TypeAlias = tuple[Split, Split, tuple[str, ...]]
 
 
 def tfds(name: str, data_dir: str | os.PathLike[str] | None = None, seed: int = 0) -> Dataset:
@@ -54,19 +50,18 @@ def tfds(name: str, data_dir: str | os.PathLike[str] | None = None, seed: int = 
     """
     default = os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
     folder = Path(data_dir or default).expanduser()
-    stored = (_original if name in NAMES else _prepared)(name, folder)
+    stored_train, stored_test, names = (_original if name in NAMES else _prepared)(name, folder)
 
     def examples(images: np.ndarray, labels: np.ndarray) -> Split:
         x = images.reshape(len(images), -1).astype(np.float32) / np.float32(255)
         return Split(x, labels.astype(np.int32))
 
-    train, validation = stratified(
-        *examples(*stored.train), len(stored.train.x) // VALIDATION, seed
-    )
-    splits = {"train": train, "validation": validation, "test": examples(*stored.test)}
-    height, width, *colours = stored.train.x.shape[1:]
+    x, y = examples(*stored_train)
+    train, validation = stratified(x, y, len(x) // VALIDATION, seed)
+    splits = {"train": train, "validation": validation, "test": examples(*stored_test)}
+    height, width, *colours = stored_train.x.shape[1:]
     image_shape = (height, width) if colours in ([], [1]) else None
-    return Dataset(name, splits, stored.class_names, image_shape)
+    return Dataset(name, splits, names, image_shape)
 
 
 def pictures(name: str, data_dir: str | os.PathLike[str] | None = None, seed: int = 0) -> Dataset:
@@ -103,7 +98,7 @@ def _original(name: str, folder: Path) -> Pictures:
             raise ValueError(f"{name}: there are {counts}")
         return Split(images, labels)
 
-    return Pictures(labelled("train"), labelled("t10k"), class_names)
+    return labelled("train"), labelled("t10k"), class_names
 
 
 def _prepared(name: str, folder: Path) -> Pictures:
@@ -133,7 +128,7 @@ def _prepared(name: str, folder: Path) -> Pictures:
         return Split(np.stack(images), np.array(labels))
 
     try:
-        return Pictures(labelled("train"), labelled("test"), tuple(class_names))
+        return labelled("train"), labelled("test"), tuple(class_names)
     except NotImplementedError as error:
         says = " ".join(str(error).split())
         raise ValueError(f"{name} should be prepared as ArrayRecord: {says}") from error

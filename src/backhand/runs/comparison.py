@@ -9,7 +9,7 @@ import math
 import os
 import re
 import stat
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
@@ -32,7 +32,8 @@ Pairs: TypeAlias = Mapping[str, tuple[JSON, JSON]]  # the values of runs a and b
 class Apart(NamedTuple):
     """How far apart two arrays are, or two values of JSON.
 
-    absolute: the largest |Δ|; infinite if there is none, as for words, NaN or different shapes.
+    absolute: the largest |Δ|; infinite if there is none, as for words, NaN, different shapes, or
+      what only one run has.
     relative: the same in units of the largest magnitude in either; in JSON, of 1 if that is larger.
     tolerance: √ε of the dtype, half of its digits, and in JSON that of float32; 0 for integers.
     """
@@ -48,7 +49,7 @@ class Apart(NamedTuple):
 
     def __str__(self) -> str:
         if math.isinf(self.absolute):
-            return "not measurable: different words, shapes or NaN"
+            return "not measurable: missing in one, or different words, shapes or NaN"
         return (
             f"{self.absolute:.1e} apart at most, {self.relative:.1e} of the largest; "
             f"t is {self.tolerance:.1e}"
@@ -56,6 +57,7 @@ class Apart(NamedTuple):
 
 
 UNLIKE = Apart(math.inf, math.inf, 0.0)
+LACKS = object()  # in the place of what a run lacks
 
 
 class Difference(NamedTuple):
@@ -66,29 +68,28 @@ class Difference(NamedTuple):
     digests: the receipts' digests of data, parameters and trainings.
     results: how far apart the rest is, by file and name: "metrics.1.loss" in the first record,
       "results.net.loss", "params/0.w".
-    missing: what one has and the other lacks.
     """
 
     config: Pairs
     environment: Pairs
     digests: Pairs
     results: Mapping[str, Apart]
-    missing: tuple[str, ...]
 
     @property
     def same(self) -> bool:
         """Whether they were told the same and gave the same results, bit for bit."""
-        return not (self.config or self.digests or self.results or self.missing)
+        return not (self.config or self.digests or self.results)
 
     def __str__(self) -> str:
-        lines = [f"missing      {words}" for words in _some(self.missing)]
+        lines = []
         for part in ("config", "environment", "digests"):
             pairs: Pairs = getattr(self, part)
             lines += [f"{part:12} {n}: {shown(a)} and {shown(b)}" for n, (a, b) in pairs.items()]
         records = [name.split(".")[1] for name in self.results if name.startswith("metrics.")]
         lines += [f"metrics      from record {number} on" for number in records[:1]]
         worst = sorted(self.results, key=lambda name: -self.results[name].excess)
-        lines += [f"results      {n}" for n in _some([f"{n}: {self.results[n]}" for n in worst])]
+        lines += [f"results      {name}: {self.results[name]}" for name in worst[:5]]
+        lines += [f"results      and {len(worst) - 5} more"] if len(worst) > 5 else []
         return printable("\n".join(lines or ["no difference"]))
 
 
@@ -99,8 +100,6 @@ def diff(a: str | os.PathLike[str], b: str | os.PathLike[str]) -> Difference:
     read.
     """
     (config_a, receipt_a, x), (config_b, receipt_b, y) = _contents(Path(a)), _contents(Path(b))
-    missing = [f"b has no {name}" for name in x if name not in y]
-    missing += [f"a has no {name}" for name in y if name not in x]
     receipts = (receipt_a, receipt_b) if receipt_a and receipt_b else ({}, {})
     # A digest that only one receipt has says nothing about the other, except for the data's.
     unknown = {name for name in receipts[0].keys() ^ receipts[1].keys() if _is_digest(name)}
@@ -111,8 +110,9 @@ def diff(a: str | os.PathLike[str], b: str | os.PathLike[str]) -> Difference:
         config=_pairs(names[0] | config_a, names[1] | config_b),
         environment={name: pair for name, pair in told.items() if not _is_digest(name)},
         digests={name: pair for name, pair in told.items() if _is_digest(name)},
-        results={n: apart for n in x if n in y and (apart := _apart(x[n], y[n]))},
-        missing=tuple(missing),
+        results={
+            n: apart for n in {**x, **y} if (apart := _apart(x.get(n, LACKS), y.get(n, LACKS)))
+        },
     )
 
 
@@ -155,10 +155,6 @@ def shown(value: JSON) -> str:
 def printable(text: str) -> str:
     """Text with nothing in it that could steer a terminal."""
     return "".join(c if c.isprintable() or c == "\n" else f"\\x{ord(c):02x}" for c in text)
-
-
-def _some(lines: Sequence[str]) -> list[str]:
-    return [*lines[:5], *([f"and {len(lines) - 5} more"] if len(lines) > 5 else [])]
 
 
 def _contents(folder: Path) -> tuple[dict[str, JSON], dict[str, JSON], dict[str, JSON]]:

@@ -289,11 +289,8 @@ def _receipt(folder: Path) -> dict[str, JSON]:
 
 def _read(folder: Path, name: str) -> dict[str, JSON]:
     try:
-        content = json.loads((folder / name).read_text(encoding="utf-8"))
-        if not isinstance(content, dict):
-            raise ValueError(f"{name} holds no fields")
-    except (OSError, ValueError) as error:
+        return dict(json.loads((folder / name).read_text(encoding="utf-8")))
+    except (OSError, TypeError, ValueError) as error:
         raise RefusedError(
             f"resume should be the folder of a run, with its {name}: {error}"
         ) from error
-    return content
