@@ -78,6 +78,10 @@ class Config:
     """The folder of TensorFlow Datasets' downloads/; by default TFDS_DATA_DIR, or
     ~/tensorflow_datasets."""
 
+    def __post_init__(self) -> None:
+        if self.all == (self.run is not None):
+            raise ValueError("give --run runs/lab/20260704-120000 or --all")
+
 
 class Verdict(NamedTuple):
     """An exit status, such as IDENTICAL, and what explains it."""
@@ -210,9 +214,6 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         config = tyro.cli(Config, description=__doc__)
-        if config.all == (config.run is not None):
-            print("reproduce: give --run runs/lab/20260704-120000 or --all", file=sys.stderr)
-            sys.exit(INCOMPARABLE)
         if config.run is None:
             sys.exit(reproduce_all(config.data_dir))
         found = reproduce(config.run, config.data_dir)

@@ -144,9 +144,7 @@ def table(kept: Mapping[str, Mapping[str, JSON]]) -> Table:
         "  within an epoch": [kill for kill in kills if kill["within"]],
         "  while writing a checkpoint": [kill for kill in kills if kill["writing"]],
     }
-    rows = [
-        (name, len(group), sum(not f["differs"] for f in group)) for name, group in groups.items()
-    ]
+    rows = [(n, len(group), sum(not f["differs"] for f in group)) for n, group in groups.items()]
     return Table(("", "runs", "the same"), rows)
 
 

@@ -109,11 +109,8 @@ def named_arrays(tree: Tree) -> dict[str, np.ndarray]:
 
 def arrays_as(tree: Tree, arrays: Mapping[str, np.ndarray], prefix: str = "") -> Tree:
     """The reverse: a tree like this one, of the arrays named by `prefix` and their path."""
-
-    def array(path: tuple[object, ...], _: object) -> np.ndarray:
-        return arrays[prefix + jax.tree_util.keystr(path, simple=True, separator=".")]
-
-    return jax.tree_util.tree_map_with_path(array, tree)
+    leaves = [arrays[prefix + name] for name in _named(tree)]
+    return jax.tree.unflatten(jax.tree.structure(tree), leaves)
 
 
 def forms(tree: Tree) -> dict[str, str]:
