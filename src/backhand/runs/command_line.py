@@ -9,7 +9,6 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from types import FrameType
 from typing import NoReturn, TypeVar
 
 import jax
@@ -24,6 +23,7 @@ from backhand.runs.config import Config, flags, resume_command
 from backhand.runs.folder import RefusedError, Run, stored_settings
 from backhand.storage.checkpoints import MismatchError
 from backhand.storage.json_values import JSON
+from backhand.training.interrupts import Handler
 
 C = TypeVar("C", bound=Config)
 Data = TypeVar("Data", bound=Dataset | Sequence[Dataset])
@@ -32,7 +32,6 @@ CACHE = (
     "jax_compilation_cache_dir", "jax_persistent_cache_min_compile_time_secs",
     "jax_persistent_cache_min_entry_size_bytes",
 )  # fmt: skip
-Handler = Callable[[int, FrameType | None], object] | signal.Handlers
 
 
 class Terminated(KeyboardInterrupt):
@@ -120,22 +119,18 @@ def print_table(table: Table) -> None:
 
 
 def use_compilation_cache() -> None:
-    """Keep what JAX compiles in the user's cache folder, unless the user or the program decided.
-
-    A folder that can't be written is not used.
-    """
+    """Keep what JAX compiles in the user's cache folder, unless the user or the program decided."""
     if "JAX_COMPILATION_CACHE_DIR" in os.environ or jax.config.values["jax_compilation_cache_dir"]:
         return
     try:
         home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
         folder = home / "backhand" / "jax"
         folder.mkdir(parents=True, exist_ok=True)
-    except (OSError, RuntimeError):  # or there is no home
+    except (OSError, RuntimeError):  # it can't be made, or there is no home
         return
-    if os.access(folder, os.W_OK):
-        warnings.filterwarnings("ignore", "Error (read|writ)ing persistent compilation cache")
-        for name, value in zip(CACHE, (str(folder), 0, -1), strict=True):
-            jax.config.update(name, value)
+    warnings.filterwarnings("ignore", "Error (read|writ)ing persistent compilation cache")
+    for name, value in zip(CACHE, (str(folder), 0, -1), strict=True):
+        jax.config.update(name, value)
 
 
 def _words(argument: str) -> list[str]:

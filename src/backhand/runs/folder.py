@@ -23,7 +23,7 @@ import weakref
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
-from itertools import chain, count
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -78,8 +78,8 @@ class Run:
         receipt, parent = begun(name, settings(config)), config.out / name
         parent.mkdir(parents=True, exist_ok=True)
         time = f"{datetime.now(UTC):%Y%m%d-%H%M%S}"
-        for suffix in chain([""], (f"-{number}" for number in count(2))):
-            folder = parent / f"{time}{suffix}"
+        for number in count(1):
+            folder = parent / (time if number == 1 else f"{time}-{number}")
             with suppress(FileExistsError):
                 folder.mkdir()
                 break
