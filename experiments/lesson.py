@@ -475,24 +475,15 @@ plots.curves(curves, "a line", "cross-entropy, nats")
 
 # %%
 def boundary(title, net, params, x, y):
-    """Where the net says class 1, the surer the darker; its boundary; the points."""
+    """Where the net says which class, the surer the darker; its boundary; the points."""
     low, high = x.min(0) - 0.5, x.max(0) + 0.5
-    first, second = np.meshgrid(*(np.linspace(a, b, 80) for a, b in zip(low, high, strict=True)))
-    grid = np.stack([first.ravel(), second.ravel()], axis=1).astype(np.float32)
-    p = jax.nn.softmax(net.apply(params, grid))[:, 1].reshape(first.shape)
-
-    def plane(axes):
-        for k, surer in enumerate((1 - 2 * p, 2 * p - 1)):  # 0 at the boundary, 1 if it is certain
-            plots.tint(axes, 0.6 * surer[::-1], plots.SERIES[k], (low[0], high[0], low[1], high[1]))
-        axes.contour(first, second, p, levels=[0.5], linewidths=2, colors=plots.INK)
-        points(axes, x, y, markersize=5, markeredgecolor=plots.INK, markeredgewidth=0.6)
-        axes.set(title=title, aspect="auto")
-        axes.legend(fontsize=8, frameon=True)
-
+    across, up = np.meshgrid(*np.linspace(low, high, 80).T)
+    grid = np.stack([across, up], axis=-1).astype(np.float32)
+    p = jax.nn.softmax(net.apply(params, grid.reshape(-1, 2))).reshape(80, 80, 2)
+    window, names = (low[0], high[0], low[1], high[1]), ("feature 1", "feature 2")
+    plane = plots.Plane(window, {"train": (x, y)}, ("class 0", "class 1"), names)
     right = float(bh.accuracy(net.apply(params, x), y))
-    return plots.draw(
-        plane, f"The plane by predicted class, and the points. {title}: {right:.1%} right."
-    )
+    return plots.boundary(np.asarray(p), plane, f"{title}: {right:.1%} right")
 
 
 boundary("a line", line, state.params, train_x, train_y)
