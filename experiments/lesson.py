@@ -31,8 +31,7 @@ KEY = jax.random.key(SEED)
 np.set_printoptions(precision=4, suppress=True)
 
 
-def apart(a, b):
-    """The largest difference between the entries of two arrays."""
+def apart(a, b):  # the largest difference between the entries of two arrays
     return float(jnp.abs(jnp.asarray(a) - b).max())
 
 
@@ -188,8 +187,7 @@ print("y", by_hand.shape, "  ours − backhand's", apart(by_hand, layer.apply(pa
 y_out, residuals = layer.forward(params, train_x, KEY)
 dy = jax.random.normal(KEY, y_out.shape)  # anything will do
 dparams, dx = layer.backward(params, residuals, dy)
-print("dw = xᵀ dy ?", np.allclose(dparams.w, train_x.T @ dy, atol=1e-5))
-print("dx = dy wᵀ ?", np.allclose(dx, dy @ params.w.T, atol=1e-5))
+print("dw − xᵀ dy", apart(dparams.w, train_x.T @ dy), "  dx − dy wᵀ", apart(dx, dy @ params.w.T))
 
 nudge = 0.01
 nudged = params._replace(w=params.w.at[1, 2].add(nudge))
@@ -212,7 +210,6 @@ print(f"what dw[1, 2] promised:              {dparams.w[1, 2]:.4f}")
 
 # %%
 def softmax_by_hand(z):
-    """The formula, row by row."""
     return jnp.exp(z) / jnp.exp(z).sum(1, keepdims=True)
 
 
@@ -291,9 +288,6 @@ for logit in (-1.0, -10.0, -100.0, -1000.0):
 # %%
 net, loss = bh.serial(bh.linear(3), bh.tanh, bh.linear(2)), bh.softmax_cross_entropy
 params = net.init(KEY, train_x)
-pieces = [*(part.name for part in net.parts), "softmax cross-entropy"]
-print("forward   x ──►", " ──► ".join(pieces), "──► L")
-print("backward dx ◄──", " ◄── ".join(pieces), "◄── 1\n")
 print(bh.summary(net, train_x))
 
 # %% [markdown]
@@ -339,12 +333,12 @@ print("two linear layers and one differ by", apart(two_layers, one_layer))
 
 
 # %%
-def descend(rate, steps=20, w=0.0):
-    """How far w is from 3 before and after each step."""
-    distances = []
-    for _ in range(steps + 1):
-        distances.append(abs(w - 3))
+def descend(rate, w=0.0):
+    """How far w is from 3 before and after each of 20 steps."""
+    distances = [abs(w - 3)]
+    for _ in range(20):
         w = w - rate * 2 * (w - 3)
+        distances.append(abs(w - 3))
     return distances
 
 
@@ -481,24 +475,15 @@ plots.curves(curves, "a line", "cross-entropy, nats")
 
 # %%
 def boundary(title, net, params, x, y):
-    """Where the net says class 1, the surer the darker; its boundary; the points."""
+    """Where the net says which class, the surer the darker; its boundary; the points."""
     low, high = x.min(0) - 0.5, x.max(0) + 0.5
-    first, second = np.meshgrid(*(np.linspace(a, b, 80) for a, b in zip(low, high, strict=True)))
-    grid = np.stack([first.ravel(), second.ravel()], axis=1).astype(np.float32)
-    p = jax.nn.softmax(net.apply(params, grid))[:, 1].reshape(first.shape)
-
-    def plane(axes):
-        for k, surer in enumerate((1 - 2 * p, 2 * p - 1)):  # 0 at the boundary, 1 if it is certain
-            plots.tint(axes, 0.6 * surer[::-1], plots.SERIES[k], (low[0], high[0], low[1], high[1]))
-        axes.contour(first, second, p, levels=[0.5], linewidths=2, colors=plots.INK)
-        points(axes, x, y, markersize=5, markeredgecolor=plots.INK, markeredgewidth=0.6)
-        axes.set(title=title, aspect="auto")
-        axes.legend(fontsize=8, frameon=True)
-
+    across, up = np.meshgrid(*np.linspace(low, high, 80).T)
+    grid = np.stack([across, up], axis=-1).astype(np.float32)
+    p = jax.nn.softmax(net.apply(params, grid.reshape(-1, 2))).reshape(80, 80, 2)
+    window, names = (low[0], high[0], low[1], high[1]), ("feature 1", "feature 2")
+    plane = plots.Plane(window, {"train": (x, y)}, ("class 0", "class 1"), names)
     right = float(bh.accuracy(net.apply(params, x), y))
-    return plots.draw(
-        plane, f"The plane by predicted class, and the points. {title}: {right:.1%} right."
-    )
+    return plots.boundary(np.asarray(p), plane, f"{title}: {right:.1%} right")
 
 
 boundary("a line", line, state.params, train_x, train_y)
@@ -514,20 +499,12 @@ boundary("a line", line, state.params, train_x, train_y)
 # make of the same input, and `residual` adds a layer's input to its output. All three are layers,
 # with a backward of their own, which two facts explain: the derivative of a composition is the
 # product of derivatives, from the last to the first; and gradients of copies of a value are summed.
+# So what `residual` sends back is dy plus what its inner layer makes of dy.
 
 # %%
 block = bh.residual(bh.serial(bh.linear(2), bh.tanh))
 both = bh.parallel(bh.linear(2), block)
 print(bh.summary(bh.serial(block, both), train_x))
-
-block_params = block.init(KEY, train_x)
-y_out, residuals = block.forward(block_params, train_x, KEY)
-dy = jnp.ones_like(y_out)
-_, dx = block.backward(block_params, residuals, dy)
-inner = block.parts[0]
-_, inner_residuals = inner.forward(block_params, train_x, KEY)
-_, inner_dx = inner.backward(block_params, inner_residuals, dy)
-print("\nresidual: dx − (dy + what the inner layer sends back) is", apart(dx, dy + inner_dx))
 
 # %% [markdown]
 # And you can write your own. This one scales every column by a number of its own, y = x s. Its
@@ -604,10 +581,6 @@ deep = bh.serial(bh.linear(16), bh.tanh, bh.linear(16), bh.tanh, bh.linear(2))
 deep_params, deep_history = train(deep, moons_x, moons_y, epochs=60)
 print(f"two hidden layers of 16: {deep_history['train_accuracy'][-1]:.1%} right")
 boundary("two hidden layers", deep, deep_params, moons_x, moons_y)
-
-# %%
-curves = {"a line": line_history["train_loss"], "two hidden layers": deep_history["train_loss"]}
-plots.curves(curves, "two moons", "cross-entropy, nats", log=True)
 
 # %% [markdown]
 # > **Try.** How few hidden units will do? What becomes of the boundary with `bh.relu` in the place

@@ -17,8 +17,8 @@ import optax
 
 import backhand as bh
 from backhand import checks, plots, reporting, runs
-from backhand.data import Dataset
-from backhand.data.curves import CLEAN, CURVES, REACH, check
+from backhand.data import Dataset, curve
+from backhand.data.curves import CLEAN, REACH, check
 from backhand.layer import Array
 from backhand.models import Activation, perceptron
 from backhand.reporting import Measure, Question, Trained, contrast
@@ -84,8 +84,9 @@ class Config(runs.TrainingConfig):
 
 def load(config: Config) -> list[Dataset]:
     """A set a seed for each share of outliers; a seed's sets differ in their outliers alone."""
-    draw, seeds = CURVES[config.dataset], range(config.seed, config.seed + config.seeds)
-    return [draw(config.size, config.noise, share, s) for share in config.shares for s in seeds]
+    seeds = range(config.seed, config.seed + config.seeds)
+    size, noise = config.size, config.noise
+    return [curve(config.dataset, size, noise, share, s) for share in config.shares for s in seeds]
 
 
 def stacked(data: list[Dataset], split: str) -> tuple[Array, Array]:

@@ -43,9 +43,7 @@ EXPERIMENTS = Path(__file__).resolve().parent
 NOTEBOOK = {"seed": 0, "notebook": "lesson.py"}  # the config of the only notebook that is run again
 DATA = ("lab", "mnist", "lecun")  # these have --data-dir
 OPTIONAL = ("lecun",)  # its data may not be on this machine
-# These explain no difference: which of several equal CPUs it was, what the source's digest says
-# better, and whether a program was compiled or read from the cache.
-IRRELEVANT = {"affinity", "commit", "dirty", "compilation_cache"}
+IRRELEVANT = {"commit", "dirty"}  # these explain no difference: the source's digest says better
 IDENTICAL, DIFFERENT, INCOMPARABLE, WITHIN = range(4)
 WORDS = ("bitwise identical", "different", "cannot be compared", "same within t")
 
@@ -80,6 +78,10 @@ class Config:
     """The folder of TensorFlow Datasets' downloads/; by default TFDS_DATA_DIR, or
     ~/tensorflow_datasets."""
 
+    def __post_init__(self) -> None:
+        if self.all == (self.run is not None):
+            raise ValueError("give --run runs/lab/20260704-120000 or --all")
+
 
 class Verdict(NamedTuple):
     """An exit status, such as IDENTICAL, and what explains it."""
@@ -94,28 +96,25 @@ class Verdict(NamedTuple):
 def verdict(original: Path, again: Path) -> Verdict:
     """Compare the run in a folder with its rerun."""
     try:
-        for folder in (original, again):
-            check_whole(folder)
-        known = [read_json(folder / "config.json").keys() for folder in (original, again)]
+        known = check_whole(original) & check_whole(again)
         found = runs.diff(original, again)
     except (OSError, ValueError) as error:
         return Verdict(INCOMPARABLE, str(error))
-    steps = any(name.endswith(".step") for name in found.digests)
     data = any(name.startswith("data_sha256") for name in found.digests)
     account = str(found)
-    if data or found.config.keys() - (known[0] & known[1]):
+    if data or found.config.keys() - known:
         return Verdict(INCOMPARABLE, account)
     if found.same:
         return Verdict(IDENTICAL, account)
     if not found.environment.keys() - IRRELEVANT:
         return Verdict(DIFFERENT, f"{account}\nno circumstance in the receipts explains it")
     beyond = not found.results or any(apart.excess > 1 for apart in found.results.values())
-    different = found.config or found.missing or steps or beyond
+    different = found.config or beyond
     return Verdict(DIFFERENT if different else WITHIN, account)
 
 
-def check_whole(folder: Path) -> None:
-    """Raise ValueError unless the folder holds a finished run, and files as its receipt says."""
+def check_whole(folder: Path) -> set[str]:
+    """A run's settings by name; ValueError unless it finished, and its files suit its receipt."""
     inside = contents(folder)
     if "receipt.json" not in inside:
         raise ValueError(f"{folder} is not the folder of a run: it has no receipt.json")
@@ -125,7 +124,6 @@ def check_whole(folder: Path) -> None:
     params, metrics = (inside.get(name) for name in ("params.safetensors", "metrics.jsonl"))
     found = {
         "config": config,
-        "seed": config.get("seed"),
         "params_sha256": params and sha256(parameters.read(params)[0]),
         "metrics_sha256": metrics and hashlib.sha256(read_bytes(metrics)).hexdigest(),
     }
@@ -134,6 +132,7 @@ def check_whole(folder: Path) -> None:
             raise ValueError(f"the run's files are not those of its receipt: {name} differs")
     if inside.keys() <= {"config.json", "receipt.json", "report.html"}:
         raise ValueError(f"{folder} holds no results to compare")
+    return set(config)
 
 
 def command(folder: Path) -> list[str]:
@@ -145,11 +144,9 @@ def command(folder: Path) -> list[str]:
     name = receipt.get("experiment")
     if name not in tuple(SHORT):
         raise ValueError(f"its experiment should be one of {', '.join(SHORT)}, got {shown(name)}")
-    if name == "notebook":
-        if config != NOTEBOOK:
-            raise ValueError(f"its config should be {shown(NOTEBOOK)}, got {shown(config)}")
-        return program(name)
-    words = flags(config)
+    if name == "notebook" and config != NOTEBOOK:
+        raise ValueError(f"its config should be {shown(NOTEBOOK)}, got {shown(config)}")
+    words = [] if name == "notebook" else flags(config)
     for path in (Path(word.split("=", 1)[-1]) for word in words):
         if path.is_absolute() or ".." in path.parts:
             raise ValueError(f"its settings should lead to no other folder, got {shown(str(path))}")
@@ -217,9 +214,6 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         config = tyro.cli(Config, description=__doc__)
-        if config.all == (config.run is not None):
-            print("reproduce: give --run runs/lab/20260704-120000 or --all", file=sys.stderr)
-            sys.exit(INCOMPARABLE)
         if config.run is None:
             sys.exit(reproduce_all(config.data_dir))
         found = reproduce(config.run, config.data_dir)

@@ -49,22 +49,21 @@ class Config(runs.Config):
 def soak(config: Config, run: runs.Run) -> None:
     """Run the command over and over, whole and killed; exit with status 1 if a result differs."""
     rng, folder = np.random.default_rng(config.seed), run.folder.absolute()
-    first: Path | None = None
+    whole: list[Path] = []
     for number in range(config.processes):
         process, made = started(config, folder)
         finish(process)
-        first = first or made
-        run.keep(f"process {number + 1}", **compared(first, made))
-    assert first is not None  # there is a process at least
-    seconds = read_json(first / "receipt.json")["seconds"]
+        whole.append(made)
+        run.keep(f"process {number + 1}", differs=difference(whole[0], made))
+    seconds = read_json(whole[0] / "receipt.json")["seconds"]
     for number in range(config.kills):
         made, where = killed(config, folder, rng.uniform(0, seconds), number % 2 == 1)
         finish(lab("--resume", str(made)))
-        run.keep(f"kill {number + 1}", **where, **compared(first, made))
+        run.keep(f"kill {number + 1}", **where, differs=difference(whole[0], made))
     kept = {name: net.facts for name, net in run.kept.items()}
     print(f"one run takes {seconds:.1f} s")
     runs.print_table(table(kept))
-    if different := [f"{name}:\n{f['differs']}" for name, f in kept.items() if not f["same"]]:
+    if different := [f"{name}:\n{f['differs']}" for name, f in kept.items() if f["differs"]]:
         sys.exit("\n".join(different))
 
 
@@ -123,17 +122,17 @@ def half_written(made: Path) -> bool:
 
 def position(made: Path) -> dict[str, JSON]:
     """The step of the newest checkpoint, and whether it is within an epoch: those have no score."""
-    saved = [path for path in made.glob("checkpoints/*/*.safetensors") if path.stem.isdecimal()]
+    saved = made.glob("checkpoints/*/*.safetensors")
     newest = max(saved, key=lambda path: path.stat().st_mtime_ns, default=None)
     if newest is None or newest.stem == "0":
         return {"step": 0, "within": False}
     return {"step": int(newest.stem), "within": parameters.read(newest)[1]["score"] is None}
 
 
-def compared(first: Path, made: Path) -> dict[str, JSON]:
-    """Whether two runs have the same results, bit for bit, and what differs."""
+def difference(first: Path, made: Path) -> str:
+    """What differs between two runs; empty if they have the same results, bit for bit."""
     found = runs.diff(first, made)
-    return {"same": found.same, "differs": "" if found.same else str(found)}
+    return "" if found.same else str(found)
 
 
 def table(kept: Mapping[str, Mapping[str, JSON]]) -> Table:
@@ -145,7 +144,7 @@ def table(kept: Mapping[str, Mapping[str, JSON]]) -> Table:
         "  within an epoch": [kill for kill in kills if kill["within"]],
         "  while writing a checkpoint": [kill for kill in kills if kill["writing"]],
     }
-    rows = [(name, len(group), sum(f["same"] for f in group)) for name, group in groups.items()]
+    rows = [(n, len(group), sum(not f["differs"] for f in group)) for n, group in groups.items()]
     return Table(("", "runs", "the same"), rows)
 
 

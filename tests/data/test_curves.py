@@ -1,12 +1,13 @@
 import numpy as np
 import pytest
 
-from backhand.data.curves import CLEAN, CURVES
+from backhand.data import curve
+from backhand.data.curves import CLEAN
 
 
-@pytest.mark.parametrize("name", CURVES)
+@pytest.mark.parametrize("name", CLEAN)
 def test_a_set_and_the_truth_beneath_it(name):
-    data = CURVES[name](size=2000, noise=0.1, seed=3)
+    data = curve(name, size=2000, noise=0.1, seed=3)
     assert data.name == name
     for x, y in data.splits.values():
         assert x.shape == (2000, CLEAN[name].inputs)
@@ -23,13 +24,13 @@ def test_a_set_and_the_truth_beneath_it(name):
 
 
 def test_without_noise_it_is_the_truth():
-    for name, draw in CURVES.items():
-        x, y = draw(noise=0.0)["train"]
-        np.testing.assert_allclose(y, CLEAN[name].value(x), atol=1e-6)
+    for name, clean in CLEAN.items():
+        x, y = curve(name, noise=0.0)["train"]
+        np.testing.assert_allclose(y, clean.value(x), atol=1e-6)
 
 
 def test_outliers_are_all_that_a_share_of_them_changes():
-    none, some, many = (CURVES["sine"](size=201, outliers=share) for share in (0.0, 0.1, 0.5))
+    none, some, many = (curve("sine", size=201, outliers=share) for share in (0.0, 0.1, 0.5))
     for other in (some, many):
         np.testing.assert_array_equal(none["train"].x, other["train"].x)
         for a, b in zip(none["validation"], other["validation"], strict=True):
@@ -46,8 +47,8 @@ def test_outliers_are_all_that_a_share_of_them_changes():
 
 
 def test_seeded():
-    assert CURVES["plane"](seed=1).sha256 == CURVES["plane"](seed=1).sha256
-    assert CURVES["plane"](seed=1).sha256 != CURVES["plane"](seed=2).sha256
+    assert curve("plane", seed=1).sha256 == curve("plane", seed=1).sha256
+    assert curve("plane", seed=1).sha256 != curve("plane", seed=2).sha256
 
 
 @pytest.mark.parametrize(
@@ -60,8 +61,10 @@ def test_seeded():
         ("noise", float("inf"), "got inf"),
         ("outliers", 1.0, "a share of the training points, should be from 0 to below 1, got 1.0"),
         ("outliers", -0.1, "got -0.1"),
+        ("seed", -1, "line: seed should be at least 0, got -1"),
+        ("name", "circle", "name should be one of line, sine, .*, got 'circle'"),
     ],
 )
 def test_what_makes_no_sense(field, value, says):
     with pytest.raises((TypeError, ValueError), match=says):
-        CURVES["line"](**{field: value})
+        curve(**{"name": "line"} | {field: value})

@@ -119,5 +119,7 @@ def test_what_makes_no_sense_elsewhere():
 
 def test_without_scikit_learn(monkeypatch):
     monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
-    with pytest.raises(ImportError, match=r"need scikit-learn: pip install 'backhand\[data\]'"):
+    with pytest.raises(
+        ImportError, match=r"the data need scikit-learn: pip install 'backhand\[data\]'"
+    ):
         data.moons()

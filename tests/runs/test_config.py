@@ -21,10 +21,10 @@ def test_the_seed_is_checked():
 
 
 def test_the_command_that_repeats_a_run(tmp_path):
-    assert runs.command("toy", Config()) == runs.command("toy", Config(out=tmp_path)) == "make toy"
+    assert Config().command("toy") == Config(out=tmp_path).command("toy") == "make toy"
     asked = Config(4, tmp_path, None, (16, 8), True, Path("my data.csv"))
     wanted = """make toy SEED="4" HIDDEN="16 8" COMPARE="true" CSV="'my data.csv'\""""
-    assert runs.command("toy", asked) == wanted
+    assert asked.command("toy") == wanted
 
 
 def test_the_command_that_resumes_a_run_says_where_the_data_are():
@@ -35,7 +35,7 @@ def test_the_command_that_resumes_a_run_says_where_the_data_are():
         csv: Path | None = Path("/elsewhere/my points.csv")
 
     command = resume_command("toy", WithData(data_dir=Path("data")), Path("runs/toy/1"))
-    words = """RESUME=runs/toy/1 DATA_DIR=data CSV="'/elsewhere/my points.csv'\""""
+    words = """RESUME="runs/toy/1" DATA_DIR="data" CSV="'/elsewhere/my points.csv'\""""
     assert command == f"make toy {words}"
 
 

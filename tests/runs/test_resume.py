@@ -84,6 +84,6 @@ def test_killed_at_any_checkpoint_and_resumed(tmp_path, count_down):
         for key in ("params_sha256", "metrics_sha256", "trainings"):
             assert again.receipt[key] == whole.receipt[key]
     assert whole.receipt["trainings"]["two"].keys() == {
-        "program_sha256", "step", "params_sha256", "opt_state_sha256"
+        "step", "params_sha256", "opt_state_sha256"
     }  # fmt: skip
     assert whole.receipt["trainings"]["two"]["step"] == 6

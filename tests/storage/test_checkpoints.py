@@ -23,8 +23,8 @@ def checkpoint(step, score=None):
     return Checkpoint(step, {"w": W + step}, {"epoch": step}, score)
 
 
-def written(folder, steps=(1, 2, 3), config=CONFIG, scores=(), **options):
-    saving = Checkpoints(folder, config, **options)
+def written(folder, steps=(1, 2, 3), config=CONFIG, scores=()):
+    saving = Checkpoints(folder, config)
     for step, score in zip(steps, [*scores, *[None] * len(steps)], strict=False):
         saving.save(checkpoint(step, score), wait=True)
     return saving
@@ -54,19 +54,12 @@ def test_nothing_there(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("keep", "scores", "kept"),
-    [
-        (1, (), [5]),
-        (2, (), [4, 5]),
-        (2, (3.0, 1.0, 2.0), [2, 4, 5]),
-        (1, (3.0, 2.0, 1.0, 0.5, 0.1), [5]),
-    ],
+    ("scores", "kept"),
+    [((), [4, 5]), ((3.0, 1.0, 2.0), [2, 4, 5]), ((3.0, 2.0, 1.0, 0.5, 0.1), [4, 5])],
 )
-def test_the_newest_and_the_best_are_kept(tmp_path, keep, scores, kept):
-    written(tmp_path, (1, 2, 3, 4, 5), scores=scores, keep=keep)
+def test_the_newest_and_the_best_are_kept(tmp_path, scores, kept):
+    written(tmp_path, (1, 2, 3, 4, 5), scores=scores)
     assert on_disk(tmp_path) == kept
-    Checkpoints(tmp_path).prune(1)
-    assert on_disk(tmp_path) == [5]  # what has not been read has no score
 
 
 def test_the_best_is_known_after_a_restart(tmp_path):

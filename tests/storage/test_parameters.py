@@ -71,9 +71,13 @@ def test_every_dtype_comes_back(tmp_path, dtype):
         (
             bh.serial(bh.linear(4), bh.relu),
             X,
-            r"it has besides 2\.b float32\[2\], 2\.w float32\[4, 2\]",
+            r"2\.b is float32\[2\], not wanted; 2\.w is float32\[4, 2\], not wanted",
         ),
-        (bh.serial(NET, bh.linear(2)), X, r"it lacks 0\.0\.w .* and 3 more; it has besides 0\.b"),
+        (
+            bh.serial(NET, bh.linear(2)),
+            X,
+            r"0\.0\.w is missing, not float32\[3, 4\]; .* and 7 more",
+        ),
         (
             bh.serial(bh.linear(5), bh.relu, bh.linear(2)),
             X,
@@ -101,7 +105,7 @@ def test_a_flipped_bit_is_never_loaded(tmp_path):
     path = tmp_path / "small"
     files.save(path, SMALL, {"a": [1]})
     content = path.read_bytes()
-    saved = files.decode(content, "it")
+    saved = files.read(path)
     refused = []
     for bit in np.random.default_rng(0).choice(8 * len(content), 1000, replace=False):
         flipped = bytearray(content)
@@ -175,7 +179,7 @@ def test_a_different_file_is_refused_by_name(tmp_path, what):
 def test_names_are_not_paths(tmp_path):
     (tmp_path / "net").write_bytes(files.encode({"../../escaped": np.ones(3, np.float32)}))
     assert list(files.read(tmp_path / "net")[0]) == ["../../escaped"]
-    with pytest.raises(ValueError, match=r"it has besides \.\./\.\./escaped"):
+    with pytest.raises(ValueError, match=r"does not suit the net: .*; and 2 more"):
         files.load(tmp_path / "net", NET, X)
     assert [p.name for p in tmp_path.iterdir()] == ["net"]
 
@@ -207,23 +211,18 @@ def test_what_differs_between_forms():
     assert found == {"a": "float64[2]", "b": "int8[2, 3]", "x": "float64[1]"}
     wanted = files.forms({"a": np.ones(3), "b": np.ones((2, 3), np.int8), "c": np.ones(2)})
     assert files.difference(found, wanted) == (
-        "it lacks c float64[2]; it has besides x float64[1]; a is float64[2], not float64[3]"
+        "a is float64[2], not float64[3]; c is missing, not float64[2]; x is float64[1], not wanted"
     )
     many = {f"w{i}": "float32[1]" for i in range(5)}
-    wanted = "it lacks w0 float32[1], w1 float32[1], w2 float32[1] and 2 more"
-    assert files.difference({}, many) == wanted
+    assert files.difference({}, many).endswith("; w2 is missing, not float32[1]; and 2 more")
     assert files.difference(many, many) == ""
 
 
 @pytest.mark.parametrize(
     ("params", "config", "said"),
     [
-        ({"a": 1.0}, None, "params should be arrays, got float at a"),
-        (
-            {"a": np.array(["x"])},
-            None,
-            "params should be numbers that a file can hold, got <U1 at a",
-        ),
+        ({"a": 1.0}, None, "params should be arrays of numbers, got float of dtype none at a"),
+        ({"a": np.array(["x"])}, None, "params should be .* got ndarray of dtype <U1 at a"),
         ({"a": np.ones(2)}, {"net": object()}, "config should be what JSON can hold"),
     ],
 )

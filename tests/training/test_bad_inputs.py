@@ -14,7 +14,7 @@ import optax
 import pytest
 
 import backhand as bh
-from backhand.data import Dataset, Split, circle, lesson, read_points, sine, spirals
+from backhand.data import Dataset, Split, circle, curve, lesson, read_points, spirals
 from backhand.models import perceptron
 
 NET = bh.serial(bh.linear(8), bh.tanh, bh.linear(3))
@@ -383,8 +383,6 @@ CASES = {
     "explain: a number for a key": (lambda: explain(key=3), TypeError, "key", "3"),
     "explain: labels in floats": (
         lambda: explain(y=Y.astype(np.float32)), TypeError, "y", "float32"),
-    "Checkpoints: none to keep": (
-        lambda: bh.Checkpoints(FOLDER, keep=0), ValueError, "keep", "0"),
     "Checkpoints: a config that JSON has not": (
         lambda: bh.Checkpoints(FOLDER, {"net": {1, 2}}), TypeError, "config", "{1, 2}"),
     "check_backward: a word": (
@@ -434,10 +432,10 @@ CASES = {
     "circle: a negative seed": (lambda: circle(seed=-1), ValueError, "seed", "-1"),
     "lesson: more noise than labels": (lambda: lesson(noise=0.7), ValueError, "noise", "0.7"),
     "spirals: one arm": (lambda: spirals(classes=1), ValueError, "classes", "1"),
-    "sine: half a point": (lambda: sine(size=2.5), TypeError, "size", "2.5"),
-    "sine: noise in words": (lambda: sine(noise="some"), TypeError, "noise", "'some'"),
-    "sine: all outliers": (lambda: sine(outliers=1.0), ValueError, "outliers", "1.0"),
-    "sine: a negative seed": (lambda: sine(seed=-1), ValueError, "seed", "-1"),
+    "sine: half a point": (lambda: curve("sine", size=2.5), TypeError, "size", "2.5"),
+    "sine: noise in words": (lambda: curve("sine", noise="some"), TypeError, "noise", "'some'"),
+    "sine: all outliers": (lambda: curve("sine", outliers=1.0), ValueError, "outliers", "1.0"),
+    "sine: a negative seed": (lambda: curve("sine", seed=-1), ValueError, "seed", "-1"),
     "read_points: a word for a coordinate": (
         from_csv("x1,x2,label\n1,2,a\n1,far,b\n"), ValueError, "x2", "'far'"),
     "Dataset: fewer targets": (

@@ -11,7 +11,7 @@ import optax
 import pytest
 
 import backhand as bh
-from backhand.storage import Checkpoints, MismatchError
+from backhand.storage import Checkpoints, MismatchError, checkpoints
 from backhand.training import NonFiniteError, loop
 from tests.training.small import (
     BATCHES,
@@ -279,6 +279,7 @@ def test_checkpoints_are_written_when_they_are_due(tmp_path, single_steps, monke
             steps.append(len(steps) + 1)
             return steps[-1] in (5, 6)
 
-    fitted(checkpoints=Due(tmp_path, keep=100))
+    monkeypatch.setattr(checkpoints, "KEEP", 100)
+    fitted(checkpoints=Due(tmp_path))
     assert len(steps) == STEPS
     assert sorted(int(path.stem) for path in tmp_path.iterdir()) == [5, 6, STEPS]

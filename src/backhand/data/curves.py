@@ -1,17 +1,4 @@
-"""Curves and surfaces to fit, with noise and outliers as asked for, and the truth beneath them.
-
-Inputs are uniform on [−3, 3] (line, sine, step) or its square (plane, gaussians), and clean values
-lie in [−1, 1]. A set has `size` training points and as many for validation. All have Gaussian noise
-of standard deviation `noise`, in y's unit. A share `outliers` of the training points, to the
-nearest whole number, is then raised by 2 to 4, uniformly: all upwards, as when a sensor jams, so
-that they do not cancel in a mean. Validation stays free of them. x (size, inputs) and y (size, 1)
-are float32.
-
-One seed draws one set, whatever noise and outliers are asked for: a larger share of outliers
-includes the smaller one's, and two sets that differ in nothing else differ in their outliers alone.
-
-All raise TypeError or ValueError as `check` does.
-"""
+"""Curves and surfaces to fit, with noise and outliers as asked for, and the truth beneath them."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -45,44 +32,30 @@ CLEAN = {
 }
 
 
-def line(size: int = 200, noise: float = 0.05, outliers: float = 0.0, seed: int = 0) -> Dataset:
-    """A line, y = 0.3 x − 0.1."""
-    return _draw("line", size, noise, outliers, seed)
-
-
-def sine(size: int = 200, noise: float = 0.05, outliers: float = 0.0, seed: int = 0) -> Dataset:
-    """A sine, y = sin 1.5 x: nearly one and a half periods."""
-    return _draw("sine", size, noise, outliers, seed)
-
-
-def step(size: int = 200, noise: float = 0.05, outliers: float = 0.0, seed: int = 0) -> Dataset:
-    """A step, y = −1 if x < 0, else 1."""
-    return _draw("step", size, noise, outliers, seed)
-
-
-def plane(size: int = 200, noise: float = 0.05, outliers: float = 0.0, seed: int = 0) -> Dataset:
-    """A plane, y = 0.2 x₁ − 0.1 x₂."""
-    return _draw("plane", size, noise, outliers, seed)
-
-
-def gaussians(
-    size: int = 200, noise: float = 0.05, outliers: float = 0.0, seed: int = 0
+def curve(
+    name: str, size: int = 200, noise: float = 0.05, outliers: float = 0.0, seed: int = 0
 ) -> Dataset:
-    """A hill and a hollow: y = exp(−‖x − c‖²/2) − exp(−‖x + c‖²/2), with c = (1.2, 1.2)."""
-    return _draw("gaussians", size, noise, outliers, seed)
+    """A curve or a surface to fit, by name.
 
+        line       y = 0.3 x − 0.1
+        sine       y = sin 1.5 x, nearly one and a half periods
+        step       y = −1 if x < 0, else 1
+        plane      y = 0.2 x₁ − 0.1 x₂
+        gaussians  a hill and a hollow, y = exp(−‖x − c‖²/2) − exp(−‖x + c‖²/2), c = (1.2, 1.2)
 
-CURVES = {"line": line, "sine": sine, "step": step, "plane": plane, "gaussians": gaussians}
+    There are `size` training points and as many for validation: x (size, inputs) and y (size, 1),
+    float32. Inputs are uniform on [−3, 3] or its square, and clean values lie in [−1, 1]. All have
+    Gaussian noise of standard deviation `noise`, in y's unit. A share `outliers` of the training
+    points, to the nearest whole number, is then raised by 2 to 4, uniformly: all upwards, as when a
+    sensor jams, so that they do not cancel in a mean. Validation stays free of them.
 
-
-def check(caller: str, size: object, noise: object, outliers: object) -> None:
-    """Raise unless size is an integer ≥ 2, noise from 0 to 100, and outliers in [0, 1)."""
-    checks.positive_integer(caller, "size", size, least=2)
-    checks.within(caller, "noise, a standard deviation,", noise, 0, 100)
-    checks.fraction(caller, "outliers, a share of the training points,", outliers)
-
-
-def _draw(name: str, size: int, noise: float, outliers: float, seed: int) -> Dataset:
+    One seed draws one set, whatever noise and outliers are asked for: a larger share of outliers
+    includes the smaller one's, and two sets that differ in nothing else differ in their outliers
+    alone. Raises TypeError or ValueError if there is no such name, the seed is not an integer ≥ 0,
+    or as `check` does.
+    """
+    if name not in CLEAN:
+        raise ValueError(f"curve: name should be one of {', '.join(CLEAN)}, got {name!r}")
     check(name, size, noise, outliers)
     checks.positive_integer(name, "seed", seed, least=0)
     rng, clean = np.random.default_rng(seed), CLEAN[name]
@@ -94,3 +67,10 @@ def _draw(name: str, size: int, noise: float, outliers: float, seed: int) -> Dat
     taken = rows[: round(outliers * size)]
     splits["train"][1][taken] += heights[taken]
     return Dataset(name, {part: Split(x, y.astype(np.float32)) for part, (x, y) in splits.items()})
+
+
+def check(caller: str, size: object, noise: object, outliers: object) -> None:
+    """Raise unless size is an integer ≥ 2, noise from 0 to 100, and outliers in [0, 1)."""
+    checks.positive_integer(caller, "size", size, least=2)
+    checks.within(caller, "noise, a standard deviation,", noise, 0, 100)
+    checks.fraction(caller, "outliers, a share of the training points,", outliers)

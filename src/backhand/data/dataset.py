@@ -67,13 +67,10 @@ class Dataset:
     @property
     def sha256(self) -> str:
         """The SHA-256 of all arrays with their names, dtypes and shapes, in hexadecimal."""
-        return sha256(
-            {
-                f"{name}.{part}": a
-                for name, s in self.splits.items()
-                for part, a in s._asdict().items()
-            }
-        )
+        arrays: dict[str, np.ndarray] = {}
+        for name, (x, y) in self.splits.items():
+            arrays |= {f"{name}.x": x, f"{name}.y": y}
+        return sha256(arrays)
 
 
 def _aligned(a: np.ndarray) -> np.ndarray:

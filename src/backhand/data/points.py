@@ -23,10 +23,9 @@ import numpy as np
 from numpy.random import Generator
 
 from backhand import checks
-from backhand.data.dataset import Dataset, Split
-from backhand.data.scikit_learn import scikit_learn
+from backhand.data.dataset import Dataset
+from backhand.data.scikit_learn import scikit_learn, stratified
 
-NEEDS = "the planar data sets need"
 LEAST = 5  # points a class, so that one of them is there to validate
 
 
@@ -39,12 +38,12 @@ def lesson(size: int = 100, noise: float = 0.2, seed: int = 0) -> Dataset:
     1 − noise on average.
     """
     _check("lesson", size, noise, seed, most_noise=0.5)
-    x, y = scikit_learn(NEEDS).datasets.make_classification(
+    x, y = scikit_learn().datasets.make_classification(
         size, n_features=2, n_redundant=0, flip_y=0, random_state=seed
     )
     flipped = np.random.default_rng(seed).permutation(size)[: round(noise * size)]
     y[flipped] = 1 - y[flipped]
-    return split("lesson", x.astype(np.float32), y, _names(2), seed)
+    return split("lesson", x.astype(np.float32), y, ("class 0", "class 1"), seed)
 
 
 def gauss(size: int = 500, noise: float = 0.5, seed: int = 0) -> Dataset:
@@ -85,7 +84,7 @@ def moons(size: int = 500, noise: float = 0.15, seed: int = 0) -> Dataset:
 
 def spiral(size: int = 500, noise: float = 0.04, seed: int = 0) -> Dataset:
     """Two arms of 1.75 turns each: `spirals` of two classes."""
-    return _spirals("spiral", size, noise, seed, classes=2)
+    return _arms("spiral", size, noise, seed, 2)
 
 
 def spirals(size: int = 500, noise: float = 0.04, seed: int = 0, classes: int = 3) -> Dataset:
@@ -93,13 +92,16 @@ def spirals(size: int = 500, noise: float = 0.04, seed: int = 0, classes: int = 
 
     The more arms there are the less each turns, so that they stay as far apart.
     """
-    return _spirals("spirals", size, noise, seed, classes)
+    return _arms("spirals", size, noise, seed, classes)
 
 
 def blobs(size: int = 500, noise: float = 0.2, seed: int = 0, classes: int = 5) -> Dataset:
     """A normal cloud a class, centred on the corners of a regular polygon with sides of 1."""
-    radius = np.array(0.5 / math.sin(math.pi / classes))
-    return _noisy("blobs", size, noise, seed, lambda _, y: _polar(radius, y / classes), classes)
+
+    def draw(_: Generator, y: np.ndarray) -> np.ndarray:
+        return _polar(np.array(0.5 / math.sin(math.pi / classes)), y / classes)
+
+    return _noisy("blobs", size, noise, seed, draw, classes)
 
 
 def split(
@@ -111,15 +113,12 @@ def split(
     feature_names: Sequence[str] = ("x1", "x2"),
 ) -> Dataset:
     """Points and labels as a Dataset: 80 % of each class, drawn by `seed`, train; 20 % validate."""
-    y = y.astype(np.int32)
-    train_x, val_x, train_y, val_y = scikit_learn(NEEDS).model_selection.train_test_split(
-        x, y, test_size=0.2, stratify=y, random_state=seed
-    )
-    splits = {"train": Split(train_x, train_y), "validation": Split(val_x, val_y)}
+    train, validation = stratified(x, y.astype(np.int32), 0.2, seed)
+    splits = {"train": train, "validation": validation}
     return Dataset(name, splits, tuple(class_names), feature_names=tuple(feature_names))
 
 
-def _spirals(name: str, size: int, noise: float, seed: int, classes: int) -> Dataset:
+def _arms(name: str, size: int, noise: float, seed: int, classes: int) -> Dataset:
     def draw(rng: Generator, y: np.ndarray) -> np.ndarray:
         t = rng.uniform(0, 1, len(y))
         return _polar(0.1 + 0.9 * t, (3.5 * t + y) / classes)
@@ -140,15 +139,11 @@ def _noisy(
     rng = np.random.default_rng(seed)
     y = np.arange(size) % classes
     x = draw(rng, y) + noise * rng.normal(size=(size, 2))
-    return split(name, x.astype(np.float32), y, _names(classes), seed)
+    return split(name, x.astype(np.float32), y, [f"class {k}" for k in range(classes)], seed)
 
 
 def _polar(r: np.ndarray, turns: np.ndarray) -> np.ndarray:
     return np.stack([r * np.cos(2 * np.pi * turns), r * np.sin(2 * np.pi * turns)], axis=1)
-
-
-def _names(classes: int) -> list[str]:
-    return [f"class {k}" for k in range(classes)]
 
 
 def _check(

@@ -7,14 +7,25 @@ import numpy as np
 from backhand.data.dataset import Dataset, Split
 
 
-def scikit_learn(what: str) -> Any:
-    """scikit-learn, for a caller that says what needs it; ImportError if it is not installed."""
+def scikit_learn() -> Any:
+    """scikit-learn; ImportError, with what to install, if it is missing."""
     try:
         import sklearn.datasets
         import sklearn.model_selection
     except ImportError as error:
-        raise ImportError(f"{what} scikit-learn: pip install 'backhand[data]'") from error
+        raise ImportError("the data need scikit-learn: pip install 'backhand[data]'") from error
     return sklearn
+
+
+def stratified(x: np.ndarray, y: np.ndarray, share: float, seed: int) -> tuple[Split, Split]:
+    """Examples in two parts that hold the classes in the same proportions, drawn by `seed`.
+
+    share: what the second part gets, as a fraction or a number of examples.
+    """
+    x, more_x, y, more_y = scikit_learn().model_selection.train_test_split(
+        x, y, test_size=share, stratify=y, random_state=seed
+    )
+    return Split(x, y), Split(more_x, more_y)
 
 
 def digits(seed: int = 0) -> Dataset:
@@ -27,20 +38,11 @@ def digits(seed: int = 0) -> Dataset:
 
     Raises ImportError, with what to install, if scikit-learn is missing.
     """
-    sklearn = scikit_learn("digits comes with")
-
-    def part(x: np.ndarray, y: np.ndarray, share: float) -> list[np.ndarray]:
-        settings = {"test_size": share, "stratify": y, "random_state": seed}
-        return list(sklearn.model_selection.train_test_split(x, y, **settings))
-
-    images, labels = sklearn.datasets.load_digits(return_X_y=True)
-    x, test_x, y, test_y = part((images / 16).astype(np.float32), labels.astype(np.int32), 0.2)
-    x, val_x, y, val_y = part(x, y, 0.125)
-    splits = {
-        "train": Split(x, y),
-        "validation": Split(val_x, val_y),
-        "test": Split(test_x, test_y),
-    }
+    images, labels = scikit_learn().datasets.load_digits(return_X_y=True)
+    x, y = (images / 16).astype(np.float32), labels.astype(np.int32)
+    rest, test = stratified(x, y, 0.2, seed)
+    train, validation = stratified(*rest, 0.125, seed)
+    splits = {"train": train, "validation": validation, "test": test}
     return Dataset("digits", splits, tuple("0123456789"), (8, 8))
 
 
@@ -54,5 +56,5 @@ def diabetes() -> Dataset:
 
     Raises ImportError, with what to install, if scikit-learn is missing.
     """
-    x, y = scikit_learn("diabetes comes with").datasets.load_diabetes(return_X_y=True, scaled=False)
+    x, y = scikit_learn().datasets.load_diabetes(return_X_y=True, scaled=False)
     return Dataset("diabetes", {"all": Split(x.astype(np.float32), y.astype(np.float32)[:, None])})

@@ -2,10 +2,10 @@
 
 from backhand.runs.command_line import main, print_table
 from backhand.runs.comparison import Difference, diff
-from backhand.runs.config import Config, PictureConfig, TrainingConfig, command
+from backhand.runs.config import Config, PictureConfig, TrainingConfig
 from backhand.runs.folder import RefusedError, Run
 
 __all__ = [
-    "Config", "Difference", "PictureConfig", "RefusedError", "Run", "TrainingConfig", "command",
-    "diff", "main", "print_table",
+    "Config", "Difference", "PictureConfig", "RefusedError", "Run", "TrainingConfig", "diff",
+    "main", "print_table",
 ]  # fmt: skip

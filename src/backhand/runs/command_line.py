@@ -4,13 +4,11 @@ import os
 import re
 import signal
 import sys
-import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from types import FrameType
 from typing import NoReturn, TypeVar
 
 import jax
@@ -21,10 +19,11 @@ from rich.table import Table as RichTable
 
 from backhand.data import Dataset
 from backhand.reporting import Report, Table, code, heading
-from backhand.runs.config import Config, command, flags, resume_command
+from backhand.runs.config import Config, flags, resume_command
 from backhand.runs.folder import RefusedError, Run, stored_settings
 from backhand.storage.checkpoints import MismatchError
 from backhand.storage.json_values import JSON
+from backhand.training.interrupts import Handler
 
 C = TypeVar("C", bound=Config)
 Data = TypeVar("Data", bound=Dataset | Sequence[Dataset])
@@ -33,7 +32,6 @@ CACHE = (
     "jax_compilation_cache_dir", "jax_persistent_cache_min_compile_time_secs",
     "jax_persistent_cache_min_entry_size_bytes",
 )  # fmt: skip
-Handler = Callable[[int, FrameType | None], object] | signal.Handlers
 
 
 class Terminated(KeyboardInterrupt):
@@ -47,7 +45,6 @@ def main(
     *,
     load: Callable[[C], Data] | None = None,
     description: str,
-    prog: str | None = None,
 ) -> None:
     """Run an experiment from the command line.
 
@@ -61,14 +58,12 @@ def main(
     Other ends leave what was kept, with its report, and say how to resume: Ctrl-C (status 130),
     SIGTERM (143) and, with status 1, a FloatingPointError such as NonFiniteError, and an OSError
     about a file of the run, as on a full disk. A bug shows its traceback.
-
-    `prog` is how the program is called, if not by `python FILE`.
     """
     name = Path(sys.argv[0]).stem
     args = [word for argument in sys.argv[1:] for word in _words(argument)]
 
     def parsed(words: Sequence[str]) -> C:
-        called = prog or f"python {sys.argv[0]}"
+        called = f"python {sys.argv[0]}"
         return tyro.cli(config_type, args=words, prog=called, description=description)
 
     config = parsed(args)
@@ -91,8 +86,7 @@ def main(
             if run.kept:
                 run.save_kept()
                 if report is not None:
-                    again = run.receipt["command"] if prog else command(name, run.config)
-                    _show(run, report(run.config, run, *data), again)
+                    _show(run, report(run.config, run, *data), run.config.command(name))
             if stop is None:
                 run.finish("finished", time.monotonic() - start)
         except BaseException as error:
@@ -125,22 +119,18 @@ def print_table(table: Table) -> None:
 
 
 def use_compilation_cache() -> None:
-    """Keep what JAX compiles in the user's cache folder, unless the user or the program decided.
-
-    A folder that can't be written is not used.
-    """
+    """Keep what JAX compiles in the user's cache folder, unless the user or the program decided."""
     if "JAX_COMPILATION_CACHE_DIR" in os.environ or jax.config.values["jax_compilation_cache_dir"]:
         return
     try:
         home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
         folder = home / "backhand" / "jax"
         folder.mkdir(parents=True, exist_ok=True)
-    except (OSError, RuntimeError):  # or there is no home
+    except (OSError, RuntimeError):  # it can't be made, or there is no home
         return
-    if os.access(folder, os.W_OK):
-        warnings.filterwarnings("ignore", "Error (read|writ)ing persistent compilation cache")
-        for name, value in zip(CACHE, (str(folder), 0, -1), strict=True):
-            jax.config.update(name, value)
+    warnings.filterwarnings("ignore", "Error (read|writ)ing persistent compilation cache")
+    for name, value in zip(CACHE, (str(folder), 0, -1), strict=True):
+        jax.config.update(name, value)
 
 
 def _words(argument: str) -> list[str]:
@@ -161,8 +151,7 @@ def _opened(name: str, config: C, completed: Callable[[Mapping[str, JSON]], C]) 
     except KeyboardInterrupt as stop:
         _exit(f"\n{name}: interrupted before it started", _status(stop))
     except OSError as error:
-        where = error.filename or resumed or config.out
-        _exit(f"{name}: {where} can't be written: {_reason(error)}", 2)
+        _exit(f"{name}: {_unwritable(error)}", 2)
 
 
 def _loaded(load: Callable[[C], Data], run: Run) -> Data:
@@ -202,23 +191,15 @@ def _ending(name: str, run: Run, stop: BaseException) -> tuple[str, str | None, 
         kept += f"\nto resume   {resume_command(name, run.config, run.folder)}"
     if isinstance(stop, KeyboardInterrupt):
         return "interrupted", f"\n{name}: interrupted; {kept}", _status(stop)
-    if isinstance(stop, OSError) and _is_in(run.folder, stop.filename):
-        if not there:
-            return "failed", f"{name}: {run.folder} was removed during the run; {kept}", 1
-        if not isinstance(stop, FileNotFoundError):
-            where = f"{stop.filename} can't be written: {_reason(stop)}"
-            return "failed", f"{name}: {where}; {kept}", 1
+    if isinstance(stop, OSError):
+        ours = Path(str(stop.filename)).absolute().is_relative_to(run.folder.absolute())
+        if ours and not (there and isinstance(stop, FileNotFoundError)):
+            return "failed", f"{name}: {_unwritable(stop)}; {kept}", 1
     return "failed", None, 1
 
 
-def _is_in(folder: Path, file: object) -> bool:
-    return isinstance(file, str | Path) and folder.absolute() in Path(file).absolute().parents
-
-
-def _reason(error: OSError) -> str:
-    """Why, in words that can follow a colon: no space left on device."""
-    words = error.strerror or str(error)
-    return words[:1].lower() + words[1:]
+def _unwritable(error: OSError) -> str:
+    return f"{error.filename} can't be written: {error.strerror or error}"
 
 
 def _status(stop: KeyboardInterrupt) -> int:
@@ -227,9 +208,8 @@ def _status(stop: KeyboardInterrupt) -> int:
 
 @contextmanager
 def _handling(handler: Handler, *numbers: signal.Signals) -> Iterator[None]:
-    """Handle signals so inside, and as before afterwards; only the main thread can."""
-    main_thread = threading.current_thread() is threading.main_thread()
-    before = {n: signal.signal(n, handler) for n in numbers if main_thread}
+    """Handle signals so inside, and as before afterwards."""
+    before = {number: signal.signal(number, handler) for number in numbers}
     try:
         yield
     finally:

@@ -9,12 +9,13 @@ import math
 import os
 import re
 import stat
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
 import jax.numpy as jnp
 import numpy as np
+from jax.tree_util import keystr, tree_flatten_with_path
 
 from backhand.storage import parameters
 from backhand.storage.json_values import JSON
@@ -23,8 +24,7 @@ TIMES = {"seconds", "times"}  # what has such a name in its path, in any file, i
 LONGEST = 100_000_000  # bytes of JSON that are read; a file can claim any size
 # Fields of a receipt that are not circumstances: they are compared elsewhere, or do not matter.
 NEUTRAL = (
-    "experiment", "seed", "config", "metrics_sha256", "earlier", "command", "flags", "started",
-    "ended", "seconds", "outcome",
+    "experiment", "config", "metrics_sha256", "earlier", "started", "ended", "seconds", "outcome",
 )  # fmt: skip
 Pairs: TypeAlias = Mapping[str, tuple[JSON, JSON]]  # the values of runs a and b, by name
 
@@ -32,35 +32,32 @@ Pairs: TypeAlias = Mapping[str, tuple[JSON, JSON]]  # the values of runs a and b
 class Apart(NamedTuple):
     """How far apart two arrays are, or two values of JSON.
 
-    absolute: the largest |Δ|; infinite if there is none, as for words, NaN or different shapes.
-    relative: the same in units of the largest magnitude in either.
-    dtype: the arrays'; "number" or "words" in JSON.
+    absolute: the largest |Δ|; infinite if there is none, as for words, NaN, different shapes, or
+      what only one run has.
+    relative: the same in units of the largest magnitude in either; in JSON, of 1 if that is larger.
+    tolerance: √ε of the dtype, half of its digits, and in JSON that of float32; 0 for integers.
     """
 
     absolute: float
     relative: float
-    dtype: str
-
-    @property
-    def tolerance(self) -> float:
-        """√ε of the dtype, half of its digits; a number of JSON has those of float32."""
-        dtype = "float32" if self.dtype == "number" else self.dtype
-        exact = dtype == "words" or not jnp.issubdtype(jnp.dtype(dtype), jnp.floating)
-        return 0.0 if exact else math.sqrt(jnp.finfo(dtype).eps)
+    tolerance: float
 
     @property
     def excess(self) -> float:
-        """How many tolerances apart; a number of JSON relative to its size, or to 1."""
-        size = min(self.absolute, self.relative) if self.dtype == "number" else self.relative
-        return size / self.tolerance if self.tolerance else math.inf
+        """How many tolerances apart."""
+        return self.relative / self.tolerance if self.tolerance else math.inf
 
     def __str__(self) -> str:
         if math.isinf(self.absolute):
-            return "not measurable: different words, shapes or NaN"
+            return "not measurable: missing in one, or different words, shapes or NaN"
         return (
-            f"{self.absolute:.1e} apart at most, {self.relative:.1e} of the largest {self.dtype}; "
+            f"{self.absolute:.1e} apart at most, {self.relative:.1e} of the largest; "
             f"t is {self.tolerance:.1e}"
         )
+
+
+UNLIKE = Apart(math.inf, math.inf, 0.0)
+LACKS = object()  # in the place of what a run lacks
 
 
 class Difference(NamedTuple):
@@ -71,38 +68,29 @@ class Difference(NamedTuple):
     digests: the receipts' digests of data, parameters and trainings.
     results: how far apart the rest is, by file and name: "metrics.1.loss" in the first record,
       "results.net.loss", "params/0.w".
-    missing: what one has and the other lacks.
     """
 
     config: Pairs
     environment: Pairs
     digests: Pairs
     results: Mapping[str, Apart]
-    missing: tuple[str, ...]
 
     @property
     def same(self) -> bool:
         """Whether they were told the same and gave the same results, bit for bit."""
-        return not (self.config or self.digests or self.results or self.missing)
+        return not (self.config or self.digests or self.results)
 
     def __str__(self) -> str:
-        lines = [f"missing      {words}" for words in _some(self.missing)]
+        lines = []
         for part in ("config", "environment", "digests"):
             pairs: Pairs = getattr(self, part)
             lines += [f"{part:12} {n}: {shown(a)} and {shown(b)}" for n, (a, b) in pairs.items()]
         records = [name.split(".")[1] for name in self.results if name.startswith("metrics.")]
         lines += [f"metrics      from record {number} on" for number in records[:1]]
         worst = sorted(self.results, key=lambda name: -self.results[name].excess)
-        lines += [f"results      {n}" for n in _some([f"{n}: {self.results[n]}" for n in worst])]
+        lines += [f"results      {name}: {self.results[name]}" for name in worst[:5]]
+        lines += [f"results      and {len(worst) - 5} more"] if len(worst) > 5 else []
         return printable("\n".join(lines or ["no difference"]))
-
-
-class _Run(NamedTuple):
-    """What a run's folder holds; results are arrays and leaves of JSON by name."""
-
-    config: dict[str, JSON]
-    receipt: dict[str, JSON]
-    results: dict[str, JSON]
 
 
 def diff(a: str | os.PathLike[str], b: str | os.PathLike[str]) -> Difference:
@@ -111,23 +99,20 @@ def diff(a: str | os.PathLike[str], b: str | os.PathLike[str]) -> Difference:
     Raises ValueError if a folder holds no run, or a file of it is damaged; OSError if one can't be
     read.
     """
-    first, second = _run(Path(a)), _run(Path(b))
-    x, y = first.results, second.results
-    missing = [f"b has no {name}" for name in x if name not in y]
-    missing += [f"a has no {name}" for name in y if name not in x]
-    both = first.receipt and second.receipt
-    receipts = (first.receipt, second.receipt) if both else ({}, {})
+    (config_a, receipt_a, x), (config_b, receipt_b, y) = _contents(Path(a)), _contents(Path(b))
+    receipts = (receipt_a, receipt_b) if receipt_a and receipt_b else ({}, {})
     # A digest that only one receipt has says nothing about the other, except for the data's.
-    shared = [k for k in receipts[0] if k in receipts[1] and _is_digest(k) and k not in NEUTRAL]
-    digests = _pairs(*(_flat({k: r.get(k) for k in (*shared, "data_sha256")}) for r in receipts))
-    programs = {name: pair for name, pair in digests.items() if ".program_sha256" in name}
-    experiments = [{"experiment": receipt.get("experiment")} for receipt in receipts]
+    unknown = {name for name in receipts[0].keys() ^ receipts[1].keys() if _is_digest(name)}
+    ignored = {*NEUTRAL, *unknown} - {"data_sha256"}
+    told = _pairs(*(_of_all_processes(receipt, ignored) for receipt in receipts))
+    names = [{"experiment": receipt.get("experiment")} for receipt in receipts]
     return Difference(
-        config=_pairs(experiments[0] | first.config, experiments[1] | second.config),
-        environment=_pairs(*map(_environment, receipts)) | programs,
-        digests={name: pair for name, pair in digests.items() if name not in programs},
-        results={n: apart for n in x if n in y and (apart := _apart(x[n], y[n]))},
-        missing=tuple(missing),
+        config=_pairs(names[0] | config_a, names[1] | config_b),
+        environment={name: pair for name, pair in told.items() if not _is_digest(name)},
+        digests={name: pair for name, pair in told.items() if _is_digest(name)},
+        results={
+            n: apart for n in {**x, **y} if (apart := _apart(x.get(n, LACKS), y.get(n, LACKS)))
+        },
     )
 
 
@@ -172,18 +157,17 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() or c == "\n" else f"\\x{ord(c):02x}" for c in text)
 
 
-def _some(lines: Sequence[str]) -> list[str]:
-    return [*lines[:5], *([f"and {len(lines) - 5} more"] if len(lines) > 5 else [])]
-
-
-def _run(folder: Path) -> _Run:
+def _contents(folder: Path) -> tuple[dict[str, JSON], dict[str, JSON], dict[str, JSON]]:
+    """A run's config, its receipt, and its results: arrays and leaves of JSON by name."""
     inside = contents(folder)
     if "config.json" not in inside:
         raise ValueError(f"diff: {folder} holds no run: a run's folder has a config.json")
-    results: dict[str, JSON] = {n: True for n in ("receipt.json", "metrics.jsonl") if n in inside}
+    config = read_json(inside.pop("config.json"))
+    receipt = read_json(inside.pop("receipt.json")) if "receipt.json" in inside else {}
+    results: dict[str, JSON] = {"receipt.json": True} if receipt else {}
     for file, path in inside.items():
         name = file.removesuffix(path.suffix)
-        if file in ("config.json", "receipt.json") or file.startswith("checkpoints/"):
+        if file.startswith("checkpoints/"):
             continue
         if path.suffix == ".safetensors":
             results |= {f"{name}/{leaf}": a for leaf, a in parameters.read(path)[0].items()}
@@ -192,9 +176,8 @@ def _run(folder: Path) -> _Run:
         elif file == "metrics.jsonl":
             for number, line in enumerate(read_bytes(path).splitlines(), start=1):
                 results |= _flat(_parsed(path, line), f"{name}.{number}")
-    receipt = read_json(inside["receipt.json"]) if "receipt.json" in inside else {}
     compared = {n: leaf for n, leaf in results.items() if TIMES.isdisjoint(re.split("[./]", n))}
-    return _Run(read_json(inside["config.json"]), receipt, compared)
+    return config, receipt, compared
 
 
 def _parsed(path: Path, text: bytes) -> JSON:
@@ -208,30 +191,24 @@ def _parsed(path: Path, text: bytes) -> JSON:
 
 def _flat(value: JSON, name: str = "") -> dict[str, JSON]:
     """The leaves of a value of JSON, by their path in it."""
-
-    def leaves(value: JSON, name: str) -> Iterator[tuple[str, JSON]]:
-        if isinstance(value, dict | list):
-            for key, inner in value.items() if isinstance(value, dict) else enumerate(value):
-                yield from leaves(inner, f"{name}.{key}" if name else str(key))
-        else:
-            yield name, value
-
-    return dict(leaves(value, name))
+    tree = {name: value} if name else value
+    leaves, _ = tree_flatten_with_path(tree, is_leaf=lambda leaf: leaf is None)
+    return {keystr(path, simple=True, separator="."): leaf for path, leaf in leaves}
 
 
-def _environment(receipt: Mapping[str, JSON]) -> dict[str, JSON]:
-    """Circumstances by name; all their values, if they changed when the run was resumed."""
+def _of_all_processes(receipt: Mapping[str, JSON], ignored: set[str]) -> dict[str, JSON]:
+    """A receipt's leaves by name; all values of one that changed when the run was resumed."""
     earlier = receipt.get("earlier", [])
     found: dict[str, dict[JSON, None]] = {}
     for process in [receipt, *(earlier if isinstance(earlier, list) else [earlier])]:
         for name, value in _flat(process).items():
-            if name.split(".")[0] not in NEUTRAL and not _is_digest(name):
+            if name.split(".")[0] not in ignored:
                 found.setdefault(name, {})[value] = None
     return {name: next(iter(v)) if len(v) == 1 else list(v) for name, v in found.items()}
 
 
 def _is_digest(name: str) -> bool:
-    """Whether a receipt's field is a digest of data or results."""
+    """Whether a leaf of a receipt is a digest of data or results, not of what computed them."""
     field = name.split(".")[0]
     return field == "trainings" or (field.endswith("_sha256") and field != "source_sha256")
 
@@ -244,22 +221,31 @@ def _pairs(a: Mapping[str, JSON], b: Mapping[str, JSON]) -> dict[str, tuple[JSON
 
 def _apart(x: JSON, y: JSON) -> Apart | None:
     """How far apart two arrays or leaves of JSON are; None if they are the same, bit for bit."""
-    if isinstance(x, np.ndarray):
-        dtype = str(x.dtype)
-        same = isinstance(y, np.ndarray) and (x.dtype, x.shape) == (y.dtype, y.shape)
-        if same and x.tobytes() == y.tobytes():
-            return None
+    if _bits(x) == _bits(y):
+        return None
+    if isinstance(x, np.ndarray) and isinstance(y, np.ndarray):
+        if (x.dtype, x.shape) != (y.dtype, y.shape):
+            return UNLIKE
+        floating, least = jnp.issubdtype(x.dtype, jnp.floating), 0.0
+        tolerance = math.sqrt(jnp.finfo(x.dtype).eps) if floating else 0.0
+    elif {type(x), type(y)} <= {int, float}:
+        tolerance, least = math.sqrt(jnp.finfo("float32").eps), 1.0
     else:
-        if repr(x) == repr(y):  # −0 is not 0, and NaN is NaN
-            return None
-        words = any(isinstance(value, bool | str | None) for value in (x, y))
-        dtype, same = "words" if words else "number", not words
+        return UNLIKE
     try:
-        a, b = (np.asarray(value, np.float64) for value in ((x, y) if same else (math.nan, 0)))
-    except OverflowError:
-        a, b = np.asarray(math.nan), np.asarray(0.0)
-    with np.errstate(invalid="ignore"):
-        delta = np.where((a == b) | (np.isnan(a) & np.isnan(b)), 0, np.abs(a - b))
-    absolute = float(np.where(np.isnan(delta), math.inf, delta).max())
-    scale = max(float(np.where(np.isfinite(v), abs(v), 0).max()) for v in (a, b))
-    return Apart(absolute, absolute / (scale or 1) if math.isfinite(absolute) else math.inf, dtype)
+        a, b = np.asarray(x, np.float64), np.asarray(y, np.float64)
+    except OverflowError:  # an integer of hundreds of digits
+        return UNLIKE
+    differ = (a != b) & ~(np.isnan(a) & np.isnan(b))
+    absolute = np.abs(a[differ] - b[differ]).max(initial=0.0)
+    if not math.isfinite(absolute):
+        return UNLIKE
+    sizes = np.abs([a, b])
+    scale = sizes.max(where=np.isfinite(sizes), initial=least)
+    return Apart(float(absolute), float(absolute / (scale or 1)), tolerance)
+
+
+def _bits(value: JSON) -> object:
+    """Equal for what is the same bit for bit: −0 is not 0, and NaN is NaN."""
+    is_array = isinstance(value, np.ndarray)
+    return (value.dtype, value.shape, value.tobytes()) if is_array else repr(value)

@@ -27,6 +27,12 @@ class Config:
     def __post_init__(self) -> None:
         seed_in_range("config", self.seed)
 
+    def command(self, name: str) -> str:
+        """The command that runs the experiment of this name again, with this config."""
+        defaults = vars(type(self)())
+        changed = {k: v for k, v in vars(self).items() if v != defaults[k] and k not in PLACES}
+        return _make(name, {key: plain(value) for key, value in changed.items()})
+
 
 @dataclass(frozen=True)
 class TrainingConfig(Config):
@@ -76,24 +82,17 @@ def _is_setting(value: JSON) -> bool:
     return value is None or isinstance(value, bool | int | float)
 
 
-def command(name: str, config: Config) -> str:
-    """The make command that runs an experiment with this config again."""
-    defaults = vars(type(config)())
-
-    def word(value: object) -> str:
-        if isinstance(value, bool):
-            return str(value).lower()
-        items = value if isinstance(value, tuple) else (value,)
-        return shlex.join(str(plain(item)) for item in items)
-
-    changed = {k: v for k, v in vars(config).items() if v != defaults[k] and k not in PLACES}
-    return " ".join([f"make {name}", *(f'{k.upper()}="{word(v)}"' for k, v in changed.items())])
-
-
 def resume_command(name: str, config: Config, folder: Path) -> str:
     """The make command that resumes a run, with the paths, which a run does not store."""
-    paths = {k: v for k, v in vars(config).items() if isinstance(v, Path)}
-    paths = {"resume": folder} | {k: v for k, v in paths.items() if k not in ("out", "resume")}
-    words = {k.upper(): shlex.quote(str(path)) for k, path in paths.items()}
-    quoted = {k: f'"{word}"' if word.startswith("'") else word for k, word in words.items()}
-    return " ".join([f"make {name}", *(f"{k}={word}" for k, word in quoted.items())])
+    paths = {k: v for k, v in vars(config).items() if isinstance(v, Path) and k != "out"}
+    return _make(name, {"resume": folder} | paths)
+
+
+def _make(name: str, values: Mapping[str, JSON]) -> str:
+    """A make command; a value is quoted twice, for the shell that calls make and make's own."""
+    words = [f"make {name}"]
+    for field, value in values.items():
+        items = value if isinstance(value, list) else [value]
+        quoted = str(value).lower() if isinstance(value, bool) else shlex.join(map(str, items))
+        words.append(f'{field.upper()}="{quoted}"')
+    return " ".join(words)

@@ -7,24 +7,23 @@
     params.safetensors   the parameters, by net and path in its tree
     figures/             the report's figures
     report.html          one self-contained page
-    receipt.json         versions, device, flags, commit, digests of data and parameters; outcome
+    receipt.json         versions, device, commit, digests of data and parameters; outcome
     checkpoints/         of its trainings, until the run is finished
 
 The receipt's outcome is "running" until the run ends, and stays so if the process is killed. Files
-are written whole or not at all; metrics.jsonl grows by whole lines. Clock and machine are in the
-receipt, and in the report that quotes it, and in no other file.
+are written whole or not at all. Clock and machine are in the receipt, and in the report that quotes
+it, and in no other file.
 """
 
-import errno
 import hashlib
 import json
 import os
 import shutil
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
-from itertools import chain, count
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -37,7 +36,7 @@ from backhand.runs.receipt import PER_RUN, begun
 from backhand.storage import atomic, parameters
 from backhand.storage.checkpoints import Checkpoint, Checkpoints
 from backhand.storage.digests import sha256
-from backhand.storage.json_values import JSON, numbers, plain
+from backhand.storage.json_values import JSON, plain
 
 try:
     import fcntl
@@ -66,7 +65,8 @@ class Run:
         self._results: dict[str, dict[str, object]] = {}
         self._arrays: dict[str, np.ndarray] = {}
         self._checkpoints: dict[str, Checkpoints] = {}
-        self._before: dict[str, bytes] | None = None  # of a resumed run: the files `resume` changed
+        self._records: list[dict[str, object]] = []
+        self._former: dict[str, JSON] | None = None  # the receipt of a run that was resumed
         self._unlock: Callable[[], object] = lambda: None
 
     @classmethod
@@ -78,8 +78,8 @@ class Run:
         receipt, parent = begun(name, settings(config)), config.out / name
         parent.mkdir(parents=True, exist_ok=True)
         time = f"{datetime.now(UTC):%Y%m%d-%H%M%S}"
-        for suffix in chain([""], (f"-{number}" for number in count(2))):
-            folder = parent / f"{time}{suffix}"
+        for number in count(1):
+            folder = parent / (time if number == 1 else f"{time}-{number}")
             with suppress(FileExistsError):
                 folder.mkdir()
                 break
@@ -112,7 +112,7 @@ class Run:
             run._lock(folder / "config.json")
         except BlockingIOError as error:
             raise RefusedError(f"{folder}: the run is still running, in another process") from error
-        former = _read(folder, "receipt.json") if (folder / "receipt.json").exists() else {}
+        run._former = former = _receipt(folder)
         if former.get("outcome") == "finished":
             run._unlock()
             raise RefusedError(f"{folder} is finished; nothing is left to do")
@@ -123,20 +123,15 @@ class Run:
             run.receipt["earlier"] = [*former.get("earlier", []), once]
         if "data_sha256" in former:
             run.receipt["data_sha256"] = former["data_sha256"]
-        paths = [folder / "receipt.json", folder / "metrics.jsonl"]
-        run._before = {path.name: path.read_bytes() for path in paths if path.exists()}
         run._write_receipt("running")
-        (folder / "metrics.jsonl").unlink(missing_ok=True)
         return run
 
     def withdraw(self) -> None:
-        """Undo `start` or `resume`: remove a new folder, or restore the files of an old one."""
-        if self._before is None:
+        """Undo `start` or `resume`: remove a new folder, or restore the receipt of an old one."""
+        if self._former is None:
             shutil.rmtree(self.folder)
         else:
-            (self.folder / "metrics.jsonl").unlink(missing_ok=True)
-            for name, content in self._before.items():
-                self.write(name, content)
+            self.write_json("receipt.json", self._former)
         self._unlock()
 
     def data(self, digest: str | list[str]) -> None:
@@ -164,21 +159,16 @@ class Run:
         """
         if name in self.kept:
             raise ValueError(f"keep: name should be new, got {name!r} again")
-        self.kept[name] = trained = Trained(name, params, dict(history or {}), facts)
+        history = dict(history or {})
+        self.kept[name] = trained = Trained(name, params, history, facts)
         arrays = {k: v for k, v in facts.items() if isinstance(v, np.ndarray) and v.size > LONG}
         self._results[name] = {key: value for key, value in facts.items() if key not in arrays}
-        axis = 0 if any(a.ndim == 1 for a in trained.history.values()) else 1
-        records: dict[str, np.ndarray] = {}
-        for key, a in trained.history.items():
-            if a.size > LONG * a.shape[axis]:
-                arrays[key] = a
-            else:
-                records[key] = np.moveaxis(a, axis, 0)
+        axis = 0 if any(a.ndim == 1 for a in history.values()) else 1
+        arrays |= {k: a for k, a in history.items() if a.size > LONG * a.shape[axis]}
+        records = {k: np.moveaxis(a, axis, 0) for k, a in history.items() if k not in arrays}
         self._arrays |= {f"{name}.{key}": a for key, a in arrays.items()}
-        self._append(
-            {"net": name, "epoch": epoch + 1} | {key: a[epoch] for key, a in records.items()}
-            for epoch in range(max(map(len, records.values()), default=0))
-        )
+        for epoch in range(max(map(len, records.values()), default=0)):
+            self.log(net=name, epoch=epoch + 1, **{key: a[epoch] for key, a in records.items()})
         return trained
 
     def save_kept(self) -> None:
@@ -186,7 +176,7 @@ class Run:
         self._settle()
         self.write_json("results.json", self._results)
         if self._arrays:
-            self.save_arrays("arrays.safetensors", self._arrays)
+            self.write("arrays.safetensors", parameters.encode(self._arrays))
         params = {net.name: net.params for net in self.kept.values() if net.params is not None}
         if params:
             named = parameters.named_arrays(params)
@@ -198,7 +188,7 @@ class Run:
         """The checkpoints of one of the run's trainings, for `fit`, until the run is finished.
 
         When a resumed run calls `fit` again it continues from the newest, or returns at once if the
-        training was done. The receipt says how each training ended.
+        training was done. The receipt says how each ended.
         """
         self._settle()
         config = {"training": name, "data_sha256": self.receipt.get("data_sha256")}
@@ -207,36 +197,16 @@ class Run:
         return self._checkpoints[name]
 
     def log(self, **record: object) -> None:
-        """Add a record to metrics.jsonl, whole or not at all; NaN and infinity become null.
-
-        It survives the process at once, and a power cut from `finish` on.
-        """
-        self._append([record])
-
-    def _append(self, records: Iterable[Mapping[str, object]]) -> None:
-        path = self.path("metrics.jsonl")
-        rest = "".join(f"{json.dumps(plain(record))}\n" for record in records).encode()
-        with _naming(path), path.open("ab", buffering=0) as file:
-            end = file.tell()
-            try:
-                while rest:  # a disk that is almost full takes a part
-                    rest = rest[file.write(rest) :]
-            except BaseException:
-                file.truncate(end)
-                raise
+        """Add a record to metrics.jsonl, which `finish` writes; NaN and infinity become null."""
+        self._records.append(record)
 
     def write(self, name: str, content: str | bytes) -> Path:
-        """Write a file of the run, whole or not at all.
-
-        Raises OSError that names the file if that fails, ValueError if `name` leads out of the
-        folder.
-        """
+        """Write a file of the run, whole or not at all; OSError that names it if that fails."""
         path = self.path(name)
-        with _naming(path):
-            if not path.parent.exists():
-                path.parent.mkdir(parents=True)
-                atomic.sync_folder(self.folder)
-            atomic.write(path, content.encode() if isinstance(content, str) else content)
+        if path.parent != self.folder and not path.parent.exists():
+            path.parent.mkdir()
+            atomic.sync_folder(self.folder)
+        atomic.write(path, content.encode() if isinstance(content, str) else content)
         return path
 
     def write_json(self, name: str, content: object) -> Path:
@@ -244,16 +214,8 @@ class Run:
         return self.write(name, json.dumps(plain(content), indent=2, ensure_ascii=False) + "\n")
 
     def read_json(self, name: str) -> JSON:
-        """The content of a JSON file of the run, with NaN for null."""
-        return numbers(json.loads(self.path(name).read_text(encoding="utf-8")))
-
-    def save_arrays(self, name: str, arrays: Mapping[str, np.ndarray]) -> Path:
-        """Write named arrays to a safetensors file of the run."""
-        return self.write(name, parameters.encode(arrays))
-
-    def arrays(self, name: str) -> dict[str, np.ndarray]:
-        """The named arrays of a safetensors file of the run; ValueError if it is damaged."""
-        return parameters.read(self.path(name))[0]
+        """The content of a JSON file of the run."""
+        return json.loads(self.path(name).read_text(encoding="utf-8"))
 
     def figure(self, stem: str, drawing: Drawing, wide: bool = False) -> str:
         """Keep a drawing as figures/STEM.svg; return its HTML for the report."""
@@ -261,11 +223,11 @@ class Run:
         return drawing.html(wide)
 
     def finish(self, outcome: str, seconds: float) -> None:
-        """Write the receipt, remove the checkpoints of a finished run, and let go of the folder."""
-        if (path := self.path("metrics.jsonl")).exists():
-            with _naming(path), path.open("rb+") as file:
-                os.fsync(file.fileno())
-                self.receipt["metrics_sha256"] = hashlib.file_digest(file, "sha256").hexdigest()
+        """Write metrics and receipt, remove a finished run's checkpoints, let go of the folder."""
+        if self._records:
+            lines = "".join(f"{json.dumps(plain(record))}\n" for record in self._records).encode()
+            self.write("metrics.jsonl", lines)
+            self.receipt["metrics_sha256"] = hashlib.sha256(lines).hexdigest()
         self._settle()
         ended = datetime.now(UTC).isoformat(timespec="seconds")
         self._write_receipt(outcome, ended=ended, seconds=round(seconds, 3))
@@ -274,31 +236,22 @@ class Run:
         self._unlock()
 
     def path(self, name: str) -> Path:
-        """The path of a file of the run.
-
-        Raises ValueError if it is not in the folder; FileNotFoundError if the folder was removed.
-        """
-        path, folder = self.folder / name, self.folder.resolve()
-        if folder not in path.resolve().parents:  # follows links, too
+        """The path of a file of the run; ValueError if that is not in the folder."""
+        path = self.folder / name
+        if self.folder.resolve() not in path.resolve().parents:  # follows links, too
             raise ValueError(f"name should be that of a file in the run's folder, got {name!r}")
-        if not folder.is_dir():
-            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
         return path
 
     def _lock(self, file: Path) -> None:
-        """Lock the run's config for as long as this process has the run open.
-
-        Raises BlockingIOError if another process has it open; OSError if it can't be written.
-        """
+        """Lock the run's config while the run is open; BlockingIOError if it is elsewhere."""
         descriptor = os.open(file, os.O_RDWR)  # to write, without which NFS does not lock
         self._unlock = weakref.finalize(self, os.close, descriptor)
         try:
             if fcntl is not None:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise
-        except OSError:  # a file system without locks is like Windows
-            pass
+        except OSError as error:  # a file system without locks is like Windows
+            if isinstance(error, BlockingIOError):
+                raise
 
     def _settle(self) -> None:
         """Note in the receipt how far trainings came, and let go of their checkpoints."""
@@ -311,19 +264,9 @@ class Run:
         self.write_json("receipt.json", self.receipt | ending | {"outcome": outcome})
 
 
-@contextmanager
-def _naming(path: Path) -> Iterator[None]:
-    """OSError names this file if it names none, as for a full disk."""
-    try:
-        yield
-    except OSError as error:
-        error.filename = error.filename or str(path)
-        raise
-
-
 def _ending(checkpoint: Checkpoint) -> dict[str, JSON]:
-    """By which programs a training came to this step, and digests of where it is."""
-    ending = {"program_sha256": checkpoint.facts.get("programs"), "step": checkpoint.step}
+    """How far a training came, and digests of where it is."""
+    ending: dict[str, JSON] = {"step": checkpoint.step}
     for part in ("params", "opt_state"):
         own = {k: a for k, a in checkpoint.arrays.items() if k.startswith(f"state.{part}")}
         ending[f"{part}_sha256"] = sha256(own)
@@ -333,19 +276,21 @@ def _ending(checkpoint: Checkpoint) -> dict[str, JSON]:
 def stored_settings(name: str, config: Config, folder: Path) -> dict[str, JSON]:
     """The settings of a run of this experiment, from its folder; RefusedError if it is not one."""
     stored = _read(folder, "config.json")
-    receipt = _read(folder, "receipt.json") if (folder / "receipt.json").exists() else {}
-    if stored.keys() != settings(config).keys() or receipt.get("experiment", name) != name:
+    ours = _receipt(folder).get("experiment", name) == name
+    if stored.keys() != settings(config).keys() or not ours:
         raise RefusedError(f"resume should be the folder of a run of {name}, got {folder}")
     return stored
 
 
+def _receipt(folder: Path) -> dict[str, JSON]:
+    """A run's receipt; empty if it was killed before it had one."""
+    return _read(folder, "receipt.json") if (folder / "receipt.json").exists() else {}
+
+
 def _read(folder: Path, name: str) -> dict[str, JSON]:
     try:
-        content = json.loads((folder / name).read_text(encoding="utf-8"))
-        if not isinstance(content, dict):
-            raise ValueError(f"{name} holds no fields")
-    except (OSError, ValueError) as error:
+        return dict(json.loads((folder / name).read_text(encoding="utf-8")))
+    except (OSError, TypeError, ValueError) as error:
         raise RefusedError(
             f"resume should be the folder of a run, with its {name}: {error}"
         ) from error
-    return content

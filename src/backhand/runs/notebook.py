@@ -6,13 +6,11 @@ its own, so that no user's settings change the results; it is spoken to through 
 """
 
 import os
-import queue
 import re
+import shlex
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from html import unescape
 from pathlib import Path
@@ -21,9 +19,10 @@ import jax
 import jupytext
 import nbformat
 import tyro
-from jupyter_client.blocking.client import BlockingKernelClient
-from jupyter_client.kernelspec import KernelSpec
-from jupyter_client.manager import KernelManager
+from jupyter_client.kernelspec import KernelSpecManager
+from jupyter_client.manager import AsyncKernelManager
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError, DeadKernelError
 from nbconvert import HTMLExporter
 from nbformat import NotebookNode
 from pygments.formatters import HtmlFormatter
@@ -33,9 +32,7 @@ from rich.progress import track
 from backhand import runs
 from backhand.reporting import Report, Table
 from backhand.runs.command_line import CACHE
-from backhand.storage.json_values import JSON
 
-OUTPUTS = ("stream", "display_data", "execute_result", "error")
 STYLE = """
 .rendered_html pre, .input_area pre, .output pre { font-size: .85rem; line-height: 1.45; }
 .output pre { background: none; border-left: .2rem solid var(--line); border-radius: 0; }
@@ -63,9 +60,9 @@ class Config(runs.Config):
             raise ValueError(f"config: notebook should be a file, got {self.notebook}")
         object.__setattr__(self, "notebook", self.notebook.absolute())  # its name is what is kept
 
-
-class CellError(Exception):
-    """A cell failed; the message has its traceback."""
+    def command(self, _: str) -> str:
+        """The command that executes the notebook again."""
+        return f"python -m backhand.runs.notebook {shlex.quote(self.notebook.name)}"
 
 
 def train(config: Config, run: runs.Run) -> None:
@@ -78,91 +75,45 @@ def train(config: Config, run: runs.Run) -> None:
         ) from error
     for number, cell in enumerate(notebook.cells, start=1):
         cell.id = f"cell-{number}"  # jupytext's are random
+    cells = [cell for cell in notebook.cells if cell.cell_type == "code" and cell.source.strip()]
+    for cell in cells:
+        cell.outputs, cell.execution_count = [], None
     try:
         execute(notebook)
-    except CellError as error:
-        sys.exit(f"{config.notebook}: {error}")
+    except (CellExecutionError, DeadKernelError) as error:
+        uncoloured = re.sub(r"\x1b\[[\d;]*m", "", str(error).rstrip())
+        sys.exit(f"{config.notebook}: {uncoloured}")
     finally:
         run.write("notebook.ipynb", nbformat.writes(notebook))
-        cells = [cell.execution_count for cell in notebook.cells if cell.cell_type == "code"]
-        run.keep(config.notebook.name, cells=len(cells), run=sum(n is not None for n in cells))
+        executed = sum(cell.execution_count is not None for cell in cells)
+        run.keep(config.notebook.name, cells=len(cells), run=executed)
 
 
 def execute(notebook: NotebookNode) -> None:
-    """Run the code cells in order, in a fresh kernel; CellError at the first that fails."""
-    cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
-    for cell in cells:
-        cell.outputs, cell.execution_count = [], None
+    """Run the code cells in order, in a fresh kernel of this Python, with a home of its own.
+
+    Raises CellExecutionError at the first cell that fails, DeadKernelError if the kernel dies.
+    """
     terminal = Console(stderr=True)
-    shown = track(
-        cells, "cells", console=terminal, transient=True, disable=not terminal.is_terminal
+    cells = track(
+        notebook.cells, "cells", console=terminal, transient=True, disable=not terminal.is_terminal
     )
-    with kernel() as (manager, client):
-        for number, cell in enumerate(shown, start=1):
-            for message in messages(manager, client, cell):
-                if message["msg_type"] == "execute_input":
-                    cell.execution_count = message["content"]["execution_count"]
-                    continue
-                output = nbformat.v4.output_from_msg(message)
-                last = cell.outputs[-1] if cell.outputs else {}
-                if output.get("name") and output.get("name") == last.get("name"):  # of a stream
-                    last["text"] += output.text
-                else:
-                    cell.outputs.append(output)
-                if output.output_type == "error":
-                    lines = re.sub(r"\x1b\[[\d;]*m", "", "\n".join(output.traceback))
-                    raise CellError(f"cell {number} of {len(cells)} failed\n{lines}")
-
-
-class ThisPython(KernelManager):
-    """Starts kernels of the Python that runs this, whatever others are registered."""
-
-    @property
-    def kernel_spec(self) -> KernelSpec:
-        """How to start one."""
-        words = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
-        return KernelSpec(argv=words)
-
-
-@contextmanager
-def kernel() -> Iterator[tuple[KernelManager, BlockingKernelClient]]:
-    """A running kernel, and a client of it."""
+    settings = {name: jax.config.values[name] for name in CACHE}
+    cache = {name.upper(): "" if v is None else str(v) for name, v in settings.items()}
     with tempfile.TemporaryDirectory(prefix="backhand-") as home:
-        transport = "ipc" if os.name == "posix" else "tcp"
-        manager = ThisPython(connection_file=f"{home}/kernel.json", transport=transport)
+        manager = AsyncKernelManager(
+            connection_file=f"{home}/kernel.json",
+            transport="ipc" if os.name == "posix" else "tcp",
+            kernel_spec_manager=KernelSpecManager(kernel_dirs=[]),  # whatever others are registered
+        )
+        client = NotebookClient(notebook, manager, startup_timeout=120, timeout=None)
+        client.record_timing, client.coalesce_streams = False, True  # the same in every run
+        environment = os.environ | {"IPYTHONDIR": home} | cache
         # A kernel's own output, such as debuggers' warnings, is not for the reader.
         silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        settings = {name: jax.config.values[name] for name in CACHE}
-        cache = {k.upper(): "" if v is None else str(v) for k, v in settings.items()}
-        manager.start_kernel(env=os.environ | {"IPYTHONDIR": home} | cache, **silent)
-        client = manager.blocking_client()
-        try:
-            client.start_channels()
-            client.wait_for_ready(timeout=120)
-            yield manager, client
-        finally:
-            client.stop_channels()
-            manager.shutdown_kernel(now=True)
-
-
-def messages(
-    manager: KernelManager, client: BlockingKernelClient, cell: NotebookNode
-) -> Iterator[dict[str, JSON]]:
-    """The kernel's messages while it runs the cell; CellError if it dies."""
-    request = client.execute(cell.source, allow_stdin=False)
-    while True:
-        try:
-            message = client.get_iopub_msg(timeout=1)
-        except queue.Empty:
-            if manager.is_alive():
-                continue
-            raise CellError("the kernel died") from None
-        if message["parent_header"].get("msg_id") != request:
-            continue
-        if message["content"].get("execution_state") == "idle":
-            return
-        if message["msg_type"] in ("execute_input", *OUTPUTS):
-            yield message
+        with client.setup_kernel(cleanup_kc=True, env=environment, **silent):
+            for index, cell in enumerate(cells):
+                client.execute_cell(cell, index)
 
 
 def report(_: Config, run: runs.Run) -> Report:
@@ -173,29 +124,28 @@ def report(_: Config, run: runs.Run) -> Report:
     exporter.exclude_input_prompt = exporter.exclude_output_prompt = True
     body = exporter.from_notebook_node(notebook)[0]
     body = re.sub('<a class="anchor-link"[^>]*></a>', "", body)
-    title = re.search(r"<h1[^>]*>(.*?)</h1>", body, re.DOTALL)
-    if title:
-        body = body.replace(title[0], "", 1)
+    ((name, kept),) = run.kept.items()
+    title = name
+    if heading := re.search(r"<h1[^>]*>(.*?)</h1>", body, re.DOTALL):
+        title = unescape(re.sub("<[^>]+>", "", heading[1]))
+        body = body.replace(heading[0], "", 1)
     sections = re.findall(r'<h2 id="([^"]+)">(.*?)</h2>', body)
     items = [f'<li><a href="#{anchor}">{section}</a></li>' for anchor, section in sections]
     contents = [f"<nav><ol>{''.join(items)}</ol></nav>"] if items else []
-    ((name, kept),) = run.kept.items()
     cells, executed = kept.facts["cells"], kept.facts["run"]
-    styles = (HtmlFormatter(style=name) for name in ("default", "github-dark"))
-    rules = (style.get_style_defs(".highlight").splitlines() for style in styles)
-    light, dark = ("\n".join(r for r in each if r.startswith(".highlight .")) for each in rules)
+    light, dark = (
+        HtmlFormatter(style=style).get_token_style_defs(".highlight")
+        for style in ("default", "github-dark")
+    )
     return Report(
-        title=unescape(re.sub("<[^>]+>", "", title[1])) if title else name,
+        title=title,
         finding="All cells were run." if executed == cells else "Stopped: not all cells were run.",
         picture="",
         pieces=[*contents, body],
         table=Table(("notebook", "cells", "run"), [(name, cells, executed)]),
-        style=f"{STYLE}{light}\n@media (prefers-color-scheme: dark) {{\n{dark}\n}}\n",
+        style="\n".join([STYLE, *light, "@media (prefers-color-scheme: dark) {", *dark, "}\n"]),
     )
 
 
 if __name__ == "__main__":
-    runs.main(
-        Config, train, report, description="Execute a notebook, and leave a page of it.",
-        prog="python -m backhand.runs.notebook",
-    )  # fmt: skip
+    runs.main(Config, train, report, description="Execute a notebook, and leave a page of it.")

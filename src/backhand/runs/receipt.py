@@ -3,7 +3,6 @@
 import os
 import platform
 import re
-import shlex
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -14,13 +13,12 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from backhand.runs.config import PLACES
 from backhand.storage.digests import sha256
 from backhand.storage.json_values import JSON
 
 # Shared by a run and all its resumptions; every other field is written anew each time.
 PER_RUN = (
-    "experiment", "seed", "config", "earlier", "trainings", "data_sha256", "params_sha256",
+    "experiment", "config", "earlier", "trainings", "data_sha256", "params_sha256",
     "metrics_sha256",
 )  # fmt: skip
 PACKAGES = ("backhand", "jax", "jaxlib", "numpy", "optax")
@@ -33,29 +31,23 @@ _at_import = dict(jax.config.values)  # JAX keeps no default of a setting that w
 def begun(name: str, settings: Mapping[str, JSON]) -> dict[str, JSON]:
     """The receipt of a run that starts now."""
     started = datetime.now(UTC).isoformat(timespec="seconds")
-    receipt = {"experiment": name, "seed": settings.get("seed"), "config": settings}
-    return receipt | circumstances() | {"started": started}
+    return {"experiment": name, "config": settings} | circumstances() | {"started": started}
 
 
 def circumstances() -> dict[str, JSON]:
     """What results may depend on besides the config; no names of folders or users."""
     devices = jax.devices()
-    cpus = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
     flags = os.environ.get("XLA_FLAGS")
     return {
-        "command": shlex.join(["python", *_placeless(sys.orig_argv[1:])]),
-        "flags": _placeless(sys.argv[1:]),
         "versions": {"python": platform.python_version(), **{p: version(p) for p in PACKAGES}},
-        "prng": jax.config.values["jax_default_prng_impl"],
         "platform": platform.platform(),
         "device": {
             "platform": devices[0].platform, "kind": devices[0].device_kind, "count": len(devices)
         },
         "cpu": _cpu(),
-        "cores": os.cpu_count() if cpus is None else len(cpus),  # that this process may use
-        "affinity": None if cpus is None else " ".join(map(str, cpus)),
-        "threads": {"xla": _xla_threads()}
-        | {name.lower(): os.environ[name] for name in THREADS if name in os.environ},
+        # That this process may use.
+        "cores": len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count(),
+        "threads": {name.lower(): os.environ[name] for name in THREADS if name in os.environ},
         "xla_flags": flags and " ".join(map(_nameless, re.split(r"\s+(?=--)", flags))),
         "jax_config": {
             name: _nameless(str(value))
@@ -63,24 +55,10 @@ def circumstances() -> dict[str, JSON]:
             if (name.upper() in os.environ or value != _at_import.get(name))
             and not name.startswith(CACHE)
         },
-        "compilation_cache": bool(
-            jax.config.values["jax_enable_compilation_cache"]
-            and jax.config.values["jax_compilation_cache_dir"]
-        ),
+        "compilation_cache": bool(jax.config.values["jax_compilation_cache_dir"]),
         **_commit(),
         "source_sha256": _source(),
     }  # fmt: skip
-
-
-def _placeless(words: list[str]) -> list[str]:
-    """Words of a command line, without the flags that say where things lie."""
-    places = {f"--{field}" for field in PLACES}
-    flags = [word.replace("-", "_").replace("__", "--", 1) for word in words]  # either is accepted
-    return [
-        _nameless(word)
-        for before, flag, word in zip(["", *flags], flags, words, strict=False)
-        if flag.split("=")[0] not in places and before not in places
-    ]
 
 
 def _nameless(word: str) -> str:
@@ -95,15 +73,6 @@ def _cpu() -> str:
         lines = []
     models = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
     return models[0] if models else platform.processor()
-
-
-def _xla_threads() -> int | None:
-    """How many threads XLA computes with on a CPU; None if the system does not list them."""
-    try:
-        names = [p.read_text().strip() for p in Path("/proc/self/task").glob("*/comm")]
-    except OSError:
-        return None
-    return names.count("tf_XLAEigen") or None
 
 
 def _commit() -> dict[str, JSON]:

@@ -1,9 +1,12 @@
 """Files written whole or not at all."""
 
-import contextlib
 import errno
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+PARTIAL = ".partial"  # ends the name of a file that is not whole yet
 
 
 def write(path: str | os.PathLike[str], content: bytes) -> None:
@@ -14,22 +17,28 @@ def write(path: str | os.PathLike[str], content: bytes) -> None:
     """
     path = Path(path)
     temporary = path.with_name(path.name + PARTIAL)
-    try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
-        if isinstance(error, OSError) and error.filename is None:  # as of a full disk
-            error.filename = str(path)
-        raise
+    with naming(path):
+        try:
+            with temporary.open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        except BaseException:
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
+            raise
     sync_folder(path.parent)
 
 
-PARTIAL = ".partial"  # ends the name of a file that is not whole yet
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """OSError names this file if it names none, as for a full disk."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = error.filename or str(path)
+        raise
 
 
 def sync_folder(folder: Path) -> None:
@@ -38,7 +47,8 @@ def sync_folder(folder: Path) -> None:
         return
     opened = os.open(folder, os.O_RDONLY)
     try:
-        os.fsync(opened)
+        with naming(folder):
+            os.fsync(opened)
     except OSError as error:
         if error.errno != errno.EINVAL:  # a file system that syncs by itself, or can't
             raise

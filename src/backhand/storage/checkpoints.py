@@ -6,19 +6,19 @@ a digest that shows any damage.
 
 import json
 import os
-import threading
 import time
 import warnings
 from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from backhand import checks
 from backhand.storage import atomic, parameters
-from backhand.storage.json_values import JSON
+from backhand.storage.json_values import JSON, as_json
 
+KEEP = 2  # of the newest are kept
 SHARE = 0.02  # of the time may go into writing checkpoints
 SUFFIX = ".safetensors"
 
@@ -53,31 +53,19 @@ class Checkpoints:
     """
 
     def __init__(
-        self,
-        folder: str | os.PathLike[str],
-        config: Mapping[str, JSON] | None = None,
-        *,
-        keep: int = 2,
+        self, folder: str | os.PathLike[str], config: Mapping[str, JSON] | None = None
     ) -> None:
         """Name the folder; nothing is read or written yet.
 
-        config: identifies the training, in JSON's terms; checkpoints with a different one are
-          refused. keep: how many of the newest to keep. Raises TypeError or ValueError if an
-          argument makes no sense.
+        config: identifies the training; checkpoints with a different one are refused. Raises
+          TypeError if JSON can't hold it.
         """
-        checks.positive_integer("Checkpoints", "keep", keep)
         self.folder = Path(folder).absolute()
-        try:
-            self.config = json.loads(json.dumps(dict(config or {})))
-        except (TypeError, ValueError) as error:
-            raise TypeError(
-                f"Checkpoints: config should be what JSON can hold, got {config!r}"
-            ) from error
-        self.keep = keep
+        self.config = json.loads(as_json("Checkpoints", config or {}))
         self.latest: Checkpoint | None = None
         self._scores: dict[int, float] = {}  # by step, of the checkpoints that have one
-        self._writer: threading.Thread | None = None
-        self._failure: BaseException | None = None  # of the writer
+        self._writer = ThreadPoolExecutor(1)
+        self._written: Future[None] | None = None  # by the writer, last
         self._began, self._seconds = time.monotonic(), 0.1  # the last one: its start, its duration
 
     def newest(self) -> Checkpoint | None:
@@ -89,7 +77,7 @@ class Checkpoints:
         """
         parameters.safetensors()  # before work starts that could not be kept
         newest = None
-        for path in reversed(self._paths()):
+        for step, path in reversed(self._paths().items()):
             try:
                 arrays, text = parameters.read(path)
                 if "facts" not in text:
@@ -103,9 +91,9 @@ class Checkpoints:
                 )
                 continue
             if text["score"] is not None:
-                self._scores[int(path.stem)] = text["score"]
+                self._scores[step] = text["score"]
             if newest is None:
-                newest = Checkpoint(int(path.stem), arrays, text["facts"], text["score"])
+                newest = Checkpoint(step, arrays, text["facts"], text["score"])
                 self.check("config", text["config"], self.config)
         self.latest = newest
         return newest
@@ -126,7 +114,7 @@ class Checkpoints:
 
     def due(self) -> bool:
         """Whether it is time for the next one."""
-        writing = self._writer is not None and self._writer.is_alive()
+        writing = self._written is not None and not self._written.done()
         return not writing and time.monotonic() - self._began >= self._seconds / SHARE
 
     def save(self, checkpoint: Checkpoint, wait: bool = False) -> None:
@@ -139,50 +127,40 @@ class Checkpoints:
         self._began, self.latest = time.monotonic(), checkpoint
         if checkpoint.score is not None:
             self._scores[checkpoint.step] = checkpoint.score
-        self._writer = threading.Thread(target=self._write, args=(checkpoint,))
-        self._writer.start()
+        self._written = self._writer.submit(self._write, checkpoint)
         if wait:
             self.close()
 
     def close(self) -> None:
         """Wait for what is being written. Raises OSError if it can't be."""
-        if self._writer is not None:
-            self._writer.join()
-            self._writer = None
-        if self._failure is not None:
-            failure, self._failure = self._failure, None
-            raise failure
+        written, self._written = self._written, None
+        if written is not None:
+            written.result()
 
-    def prune(self, keep: int) -> None:
-        """Remove all but the newest `keep` and the best, and what was never written whole."""
-        steps = [int(path.stem) for path in self._paths()]
-        scored = [step for step in steps if step in self._scores]
-        best = min(scored, key=lambda step: self._scores[step], default=None)
-        for path, step in zip(self._paths(), steps, strict=True):
-            if step not in (best, *steps[-keep:]):
-                path.unlink()
+    def _write(self, checkpoint: Checkpoint) -> None:
+        path = self.folder / f"{checkpoint.step}{SUFFIX}"
+        if path.exists():
+            return
+        self.folder.mkdir(parents=True, exist_ok=True)
+        text = {"config": self.config, "facts": checkpoint.facts, "score": checkpoint.score}
+        atomic.write(path, parameters.encode(checkpoint.arrays, json.dumps(text)))
+        self._prune()
+        self._seconds = time.monotonic() - self._began
+
+    def _prune(self) -> None:
+        """Remove all but the newest and the best, and what was never written whole."""
+        paths = self._paths()
+        scored = [step for step in paths if step in self._scores]
+        best = min(scored, key=self._scores.__getitem__, default=None)
+        for step in paths.keys() - {best, *list(paths)[-KEEP:]}:
+            paths[step].unlink()
         for path in self.folder.glob(f"*{SUFFIX}{atomic.PARTIAL}"):  # a process was killed
             path.unlink()
 
-    def _write(self, checkpoint: Checkpoint) -> None:
-        try:
-            path = self.folder / f"{checkpoint.step}{SUFFIX}"
-            if path.exists():
-                return
-            self.folder.mkdir(parents=True, exist_ok=True)
-            text = {
-                "config": self.config, "facts": checkpoint.facts, "score": checkpoint.score,
-            }  # fmt: skip
-            atomic.write(path, parameters.encode(checkpoint.arrays, json.dumps(text)))
-            self.prune(self.keep)
-        except BaseException as failure:
-            self._failure = failure
-        self._seconds = time.monotonic() - self._began
-
-    def _paths(self) -> list[Path]:
-        """The checkpoints' files, the oldest first."""
+    def _paths(self) -> dict[int, Path]:
+        """The checkpoints' files by step, the oldest first."""
         paths = [path for path in self.folder.glob(f"*{SUFFIX}") if path.stem.isdecimal()]
-        return sorted(paths, key=lambda path: int(path.stem))
+        return dict(sorted((int(path.stem), path) for path in paths))
 
 
 def check_checkpoints(caller: str, name: str, candidate: object) -> None:

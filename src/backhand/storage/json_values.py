@@ -1,5 +1,6 @@
-"""Values that JSON can hold, and back."""
+"""Values that JSON can hold."""
 
+import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -25,10 +26,11 @@ def plain(value: object) -> JSON:
     return value
 
 
-def numbers(value: JSON) -> JSON:
-    """What `plain` wrote, with NaN for null."""
-    if isinstance(value, dict):
-        return {key: numbers(v) for key, v in value.items()}
-    if isinstance(value, list):
-        return [numbers(v) for v in value]
-    return math.nan if value is None else value
+def as_json(caller: str, config: Mapping[str, JSON]) -> str:
+    """The config as JSON; TypeError, naming the caller, if that can't hold it."""
+    try:
+        return json.dumps(dict(config), ensure_ascii=False, sort_keys=True)
+    except (TypeError, ValueError) as error:
+        raise TypeError(
+            f"{caller}: config should be what JSON can hold, got {config!r}: {error}"
+        ) from error

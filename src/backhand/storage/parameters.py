@@ -7,6 +7,7 @@ config, as JSON, and a SHA-256 of everything, which safetensors itself lacks.
 import json
 import os
 from collections.abc import Mapping
+from operator import itemgetter
 from pathlib import Path
 from types import ModuleType
 
@@ -18,7 +19,7 @@ from backhand import checks
 from backhand.layer import Array, Layer, Params, Shaped, Tree
 from backhand.storage import atomic
 from backhand.storage.digests import sha256
-from backhand.storage.json_values import JSON
+from backhand.storage.json_values import JSON, as_json
 
 # By the names that safetensors gives them.
 DTYPES = {
@@ -38,48 +39,28 @@ def save(
     replaced once the new one is whole. Raises TypeError if a leaf is not an array or JSON can't
     hold the config, and OSError if the file can't be written.
     """
-    Path(path)  # TypeError, before work starts
     for name, leaf in _named(params).items():
-        if not isinstance(leaf, jax.Array | np.ndarray):
-            raise TypeError(f"save: params should be arrays, got {type(leaf).__name__} at {name}")
-        if np.dtype(leaf.dtype) not in map(np.dtype, DTYPES.values()):
-            raise TypeError(
-                f"save: params should be numbers that a file can hold, got {leaf.dtype} at {name}"
-            )
-    try:
-        text = json.dumps(dict(config or {}), ensure_ascii=False, sort_keys=True)
-    except (TypeError, ValueError) as error:
-        raise TypeError(
-            f"save: config should be what JSON can hold, got {config!r}: {error}"
-        ) from error
-    atomic.write(path, encode(named_arrays(params), text))
+        if not isinstance(leaf, jax.Array | np.ndarray) or leaf.dtype not in DTYPES.values():
+            got = f"{type(leaf).__name__} of dtype {getattr(leaf, 'dtype', 'none')} at {name}"
+            raise TypeError(f"save: params should be arrays of numbers, got {got}")
+    atomic.write(path, encode(named_arrays(params), as_json("save", config or {})))
 
 
 def load(path: str | os.PathLike[str], net: Layer, x: Shaped) -> Params:
     """The params in a file that `save` wrote, for a net with inputs like x (batch, …).
 
     Raises ValueError that says what differs if names, shapes or dtypes are not those that
-    `net.init` gives, before the numbers are read, or if the file is damaged or something else;
-    OSError if there is no file. Nothing in the file is run.
+    `net.init` gives, or if the file is damaged or something else; OSError if there is no file.
+    Nothing in the file is run.
     """
     checks.layers("load", [net])
     checks.array("load", "x", x)
     like = jax.eval_shape(net.init, jax.random.key(0), jax.ShapeDtypeStruct(x.shape, x.dtype))
-    wanted = forms(like)
-    found = _forms(Path(path))
+    arrays, _ = read(path)
+    found, wanted = forms(arrays), forms(like)
     if found != wanted:
         raise ValueError(f"load: {path} does not suit the net: {difference(found, wanted)}")
-    arrays, _ = read(path)
     return jax.tree.map(jnp.asarray, arrays_as(like, arrays))
-
-
-def read(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], JSON]:
-    """The arrays in a file that `save` wrote, by name, and the config.
-
-    Raises ValueError if it is damaged or something else, OSError if there is no file.
-    """
-    _forms(Path(path))
-    return decode(Path(path).read_bytes(), str(path))
 
 
 def encode(arrays: Mapping[str, np.ndarray], config: str = "{}") -> bytes:
@@ -91,26 +72,31 @@ def encode(arrays: Mapping[str, np.ndarray], config: str = "{}") -> bytes:
     return content
 
 
-def decode(content: bytes, name: str) -> tuple[dict[str, np.ndarray], JSON]:
-    """The arrays and config that `encode` was given; ValueError, naming the file, if damaged."""
+def read(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], JSON]:
+    """The arrays in a file that `save` wrote, by name, and the config.
+
+    Raises ValueError if it is damaged or something else, OSError if there is no file.
+    """
     tensors = safetensors()
-    # Damage can turn the header into anything that JSON can hold.
-    try:
-        length = int.from_bytes(content[:8], "little")
-        config, digest = json.loads(json.loads(content[8 : 8 + length])["__metadata__"]["backhand"])
-        arrays = {}
-        for key, tensor in sorted(tensors.deserialize(content), key=lambda pair: pair[0]):
-            array = np.frombuffer(tensor["data"], DTYPES[tensor["dtype"]])
-            arrays[key] = array.reshape(tensor["shape"])
-        whole = digest == _digest(arrays, config)
-        settings = json.loads(config)
-    except (
-        tensors.SafetensorError, LookupError, RecursionError, TypeError, ValueError,
-    ) as error:  # fmt: skip
-        raise ValueError(f"{name} is not a whole file of parameters: {error}") from error
-    if not whole:
-        raise ValueError(f"{name} is damaged: the SHA-256 in it is not that of its content")
-    return arrays, settings
+    with Path(path).open("rb") as file:
+        # Damage can turn the header into anything that JSON can hold.
+        try:
+            length = int.from_bytes(file.read(8), "little")
+            header = json.loads(file.read(min(length, HEADER)))
+            config, digest = json.loads(header["__metadata__"]["backhand"])
+            file.seek(0)  # only what begins as such a file is read whole
+            arrays = {}
+            for name, tensor in sorted(tensors.deserialize(file.read()), key=itemgetter(0)):
+                array = np.frombuffer(tensor["data"], DTYPES[tensor["dtype"]])
+                arrays[name] = array.reshape(tensor["shape"])
+            if digest != _digest(arrays, config):
+                raise ValueError("the SHA-256 in it is not that of its content")
+            return arrays, json.loads(config)
+        except (
+            tensors.SafetensorError, AttributeError, LookupError, RecursionError, TypeError,
+            ValueError,
+        ) as error:  # fmt: skip
+            raise ValueError(f"{path} is not a whole file of parameters: {error}") from error
 
 
 def named_arrays(tree: Tree) -> dict[str, np.ndarray]:
@@ -123,34 +109,21 @@ def named_arrays(tree: Tree) -> dict[str, np.ndarray]:
 
 def arrays_as(tree: Tree, arrays: Mapping[str, np.ndarray], prefix: str = "") -> Tree:
     """The reverse: a tree like this one, of the arrays named by `prefix` and their path."""
-
-    def array(path: tuple[object, ...], _: object) -> np.ndarray:
-        return arrays[prefix + jax.tree_util.keystr(path, simple=True, separator=".")]
-
-    return jax.tree_util.tree_map_with_path(array, tree)
+    leaves = [arrays[prefix + name] for name in _named(tree)]
+    return jax.tree.unflatten(jax.tree.structure(tree), leaves)
 
 
 def forms(tree: Tree) -> dict[str, str]:
     """A tree's arrays by path, each by dtype and shape: {"0.w": "float32[784, 10]", …}."""
-    return {name: _form(leaf.dtype, leaf.shape) for name, leaf in _named(tree).items()}
+    named = _named(tree).items()
+    return {name: f"{np.dtype(leaf.dtype).name}{list(leaf.shape)}" for name, leaf in named}
 
 
 def difference(found: Mapping[str, str], wanted: Mapping[str, str]) -> str:
-    """What `found` lacks, has besides, and has differently, a few of each; both from `forms`."""
-    parts = {
-        "it lacks ": [f"{name} {wanted[name]}" for name in wanted if name not in found],
-        "it has besides ": [f"{name} {found[name]}" for name in found if name not in wanted],
-        "": [
-            f"{name} is {found[name]}, not {form}"
-            for name, form in wanted.items()
-            if found.get(name, form) != form
-        ],
-    }
-    return "; ".join(
-        start + ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
-        for start, names in parts.items()
-        if names
-    )
+    """Where the two differ, both from `forms`: at most three names, and how many more there are."""
+    names = [n for n in {**wanted, **found} if found.get(n) != wanted.get(n)]
+    said = [f"{n} is {found.get(n, 'missing')}, not {wanted.get(n, 'wanted')}" for n in names[:3]]
+    return "; ".join(said) + (f"; and {len(names) - 3} more" if len(names) > 3 else "")
 
 
 def _named(tree: Tree) -> dict[str, Array]:
@@ -162,26 +135,6 @@ def _named(tree: Tree) -> dict[str, Array]:
             raise ValueError(f"two leaves of the tree would both be called {name!r}")
         named[name] = leaf
     return named
-
-
-def _form(dtype: np.dtype, shape: tuple[int, ...]) -> str:
-    return f"{np.dtype(dtype).name}{list(shape)}"
-
-
-def _forms(path: Path) -> dict[str, str]:
-    """What a file should hold, by name, from its header, if that is not longer than the file."""
-    tensors = safetensors()
-    try:
-        size = path.stat().st_size
-        with path.open("rb") as file:
-            start = file.read(8)
-        if len(start) < 8 or not 2 <= int.from_bytes(start, "little") <= min(size - 8, HEADER):
-            raise ValueError("it does not begin as one")
-        with tensors.safe_open(path, "np") as opened:
-            slices = {name: opened.get_slice(name) for name in opened.keys()}  # noqa: SIM118
-            return {n: _form(DTYPES[s.get_dtype()], s.get_shape()) for n, s in slices.items()}
-    except (tensors.SafetensorError, LookupError, TypeError, ValueError) as error:
-        raise ValueError(f"{path} is not a whole file of parameters: {error}") from error
 
 
 def safetensors() -> ModuleType:
