@@ -5,13 +5,12 @@ does not fit. They are tried from the specific to the vague, and the first that 
 diagnosis. All evidence is in float64, so "fits" means to a millionth: no coincidence comes so near.
 """
 
-from collections.abc import Callable
+from collections.abc import Iterable
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
-from backhand.layer import Array
-from backhand.verify.comparisons import wide, worst_entries
+from backhand.verify.comparisons import worst_entries
 
 FITS = 1e-6
 Says: TypeAlias = str | tuple[str, str] | None  # a sentence; with a kind of its own before it
@@ -25,13 +24,10 @@ class Evidence(NamedTuple):
     expected: np.ndarray
     batch: int | None  # examples, if known
     dy: np.ndarray | None  # if y is one array
-    x: dict[str, np.ndarray]  # the arguments' leaves, by name
-    y: np.ndarray | None
+    known: dict[str, np.ndarray]  # y, if it is one array, and the arguments' leaves, by name
     other_expected: dict[str, np.ndarray]  # the other leaves' gradients, as they should be
     got_for_another_dy: np.ndarray
-    # The leaf again, with residual i replaced by y or by an argument.
-    with_residual: Callable[[str, int], Array | None]
-    residuals: dict[int, str]  # which residuals look like y, or like an argument
+    retried: Iterable[tuple[str, np.ndarray]]  # the leaf again, if a residual were what it says
 
 
 class Diagnosis(NamedTuple):
@@ -100,7 +96,7 @@ def stale(e: Evidence) -> Says:
     """The same whatever dy is."""
     if not e.got.any() or not np.array_equal(e.got, e.got_for_another_dy):
         return None
-    for name, value in e.x.items():
+    for name, value in e.known.items():
         if close(e.got, value):
             return f"{e.label} is {name} itself, not a gradient"
     return f"{e.label} is the same for every dy: stale, left from somewhere else"
@@ -122,24 +118,23 @@ def scaled(e: Evidence) -> Says:
     if factor == 0 or not close(e.got, factor * e.expected) or close(e.got, e.expected):
         return None
     every = "what jax.vjp gives at every entry"
-    says, batch = f"{e.label} is {factor:.6g}× {every}", e.batch or 1
     if np.isclose(factor, -1):
         return "wrong sign", f"{e.label} has the wrong sign: it is minus {every}"
-    if batch > 1 and np.isclose(factor, batch):
-        mean = "a sum where the forward takes a mean"
-        return "sum for mean", f"{says}; {batch} is the batch size: {mean}"
-    if batch > 1 and np.isclose(factor, 1 / batch):
-        total = "a mean where the forward sums"
-        return "mean for sum", f"{says}, 1/{batch}, and {batch} is the batch size: {total}"
-    if np.isclose(factor, 2):
-        return "factor 2", f"{says}: a derivative taken twice, or a ½ left out"
-    if np.isclose(factor, 0.5):
-        return "factor ½", f"{says}: half of it is missing, or a ½ too many"
-    shapes = (e.got.shape, *(value.shape for value in e.x.values()))
+    says, batch = f"{e.label} is {factor:.6g}× {every}", e.batch or 1
+    mean, total = "a sum where the forward takes a mean", "a mean where the forward sums"
+    usual = [
+        (batch, "sum for mean", f"; {batch} is the batch size: {mean}"),
+        (1 / batch, "mean for sum", f", 1/{batch}, and {batch} is the batch size: {total}"),
+        (2, "factor 2", ": a derivative taken twice, or a ½ left out"),
+        (0.5, "factor ½", ": half of it is missing, or a ½ too many"),
+    ]
+    shapes = (e.got.shape, *(value.shape for value in e.known.values()))
     for size in sorted({n for shape in shapes for n in shape if n > 2}):
-        if np.isclose(factor, size) or np.isclose(factor, 1 / size):
-            reverse = "a sum for a mean over it, or the reverse"
-            return "factor", f"{says}; {size} is the size of an axis: {reverse}"
+        why = f"; {size} is the size of an axis: a sum for a mean over it, or the reverse"
+        usual += [(size, "factor", why), (1 / size, "factor", why)]
+    for other, kind, why in usual:
+        if np.isclose(factor, other):
+            return kind, says + why
     return "factor", f"{says}: a constant factor is wrong"
 
 
@@ -152,12 +147,9 @@ def no_derivative(e: Evidence) -> Says:
 
 def input_for_output(e: Evidence) -> Says:
     """x where the derivative is written in y, or the reverse: with the other it is right."""
-    for number, looks_like in e.residuals.items():
-        for other in ("y", *e.x):
-            again = e.with_residual(other, number) if other != looks_like else None
-            if again is not None and close(wide(again), e.expected):
-                right = f"residual {number}, which is {looks_like}, were {other}"
-                return f"{e.label} would be right if {right}: input and output are confused"
+    for what, again in e.retried:
+        if close(again, e.expected):
+            return f"{e.label} would be right if {what}: input and output are confused"
     return None
 
 
@@ -172,13 +164,10 @@ def wrong_slice(e: Evidence) -> Says:
         if 0 < lines.sum() <= len(lines) // 2:
             at = np.flatnonzero(lines)
             where = f"{', '.join(map(str, at[:5]))}{', …' * (len(at) > 5)} of axis {axis}"
-            if not np.take(e.got, at, axis).any():
-                left_out = f"{e.label} is 0 at {where}, right elsewhere: a slice is left out"
-                return "zeroed slice", left_out
-            return (
-                "wrong slice",
-                f"{e.label} is wrong at {where} alone: a slice is stale or misplaced",
-            )
+            if np.take(e.got, at, axis).any():
+                return f"{e.label} is wrong at {where} alone: a slice is stale or misplaced"
+            says = f"{e.label} is 0 at {where}, right elsewhere: a slice is left out"
+            return "zeroed slice", says
     return None
 
 
@@ -202,8 +191,8 @@ def missing_row_term(e: Evidence) -> Says:
             f"{e.label} is off by one number along each row of the last axis: the row's mean, "
             f"which normalising subtracts, is missing or wrong"
         )
-    for name, weights in {"y": e.y, **e.x}.items():
-        if weights is None or weights.shape != off.shape or not weights.any():
+    for name, weights in e.known.items():
+        if weights.shape != off.shape or not weights.any():
             continue
         power = np.maximum((weights**2).sum(-1, keepdims=True), 1e-300)
         if close((off * weights).sum(-1, keepdims=True) / power * weights, off):
@@ -226,31 +215,24 @@ def cast_too_early(e: Evidence) -> Says:
     return None
 
 
-HYPOTHESES: tuple[tuple[str, Callable[[Evidence], Says]], ...] = (
-    ("not finite", not_finite),
-    ("not summed", not_summed),
-    ("zeroed", zeroed),
-    ("scaled", scaled),  # names its own kind
-    ("transposed", transposed),
-    ("swapped", swapped),
-    ("stale", stale),
-    ("no derivative", no_derivative),
-    ("input for output", input_for_output),
-    ("summed too far", summed_too_far),
-    ("moved", moved),
-    ("wrong slice", wrong_slice),  # names its own kind
-    ("missing row term", missing_row_term),
-    ("cast too early", cast_too_early),
-)
+# A mistake's kind is its function's name, if the function says no other.
+HYPOTHESES = (
+    not_finite, not_summed, zeroed, scaled, transposed, swapped, stale, no_derivative,
+    input_for_output, summed_too_far, moved, wrong_slice, missing_row_term, cast_too_early,
+)  # fmt: skip
 
 
-def diagnose(evidence: Evidence) -> Diagnosis:
+def diagnose(e: Evidence) -> Diagnosis:
     """The first hypothesis that fits; if none does, the worst entries."""
-    for kind, hypothesis in HYPOTHESES:
-        says = hypothesis(evidence)
+    for hypothesis in HYPOTHESES:
+        says = hypothesis(e)
         if says is not None:
-            kind, text = says if isinstance(says, tuple) else (kind, says)
-            return Diagnosis(kind, evidence.label, text + ".")
-    worst = worst_entries(evidence.got, evidence.expected)
-    text = f"{evidence.label}: none of the usual mistakes fits. Worst: {worst}."
-    return Diagnosis("unknown", evidence.label, text)
+            usual = hypothesis.__name__.replace("_", " ")
+            kind, text = says if isinstance(says, tuple) else (usual, says)
+            return Diagnosis(kind, e.label, text + ".")
+    worst = f"shape {e.got.shape}, expected {e.expected.shape}"
+    if e.got.shape == e.expected.shape:
+        worst = worst_entries(e.got, e.expected, 3)
+    return Diagnosis(
+        "unknown", e.label, f"{e.label}: none of the usual mistakes fits. Worst: {worst}."
+    )
