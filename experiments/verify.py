@@ -61,9 +61,7 @@ def train(config: Config, run: runs.Run, digits: data.Dataset) -> None:
         found[f"trained, {name}"] = bh.Report(name, checks)
     progress.clear()
     for name, verdict in found.items():
-        shares = {
-            check.name: 1 / check.margin if check.margin else np.inf for check in verdict.checks
-        }
+        shares = {check.name: check.share for check in verdict.checks}
         run.keep(name, ok=verdict.ok, shares=shares, story=str(verdict))
     wrong = [str(verdict) for verdict in found.values() if not verdict.ok]
     if wrong:

@@ -19,6 +19,10 @@ class Words(NamedTuple):
     symbols: str
     words: str
 
+    def named(self, names: dict[str, str]) -> "Words":
+        """With names for what both leave open."""
+        return Words(fill(self.symbols, names), fill(self.words, names))
+
 
 class Rule(NamedTuple):
     """What a layer or a loss computes, and what it sends back to its input x and each parameter.
@@ -146,37 +150,22 @@ def fill(template: str, names: dict[str, str]) -> str:
     return template
 
 
-def layer_rule(layer: Layer, parameters: tuple[str, ...]) -> Rule:
-    """The layer's rule, by its name.
+def rule_of(made: Layer | Loss, parameters: tuple[str, ...] = ()) -> Rule:
+    """The rule of a layer or a loss, by its name.
 
-    One that is not known, or has other parameters, gets what is true of any.
+    What is not known, or has other parameters, gets what is true of any.
     """
-    known = LAYERS.get(layer.name.partition("(")[0])
+    if isinstance(made, Loss):
+        name = made.forward.__qualname__.split(".")[0].lstrip("_")  # that of its constructor
+        if made.forward.__module__ == Loss.__module__ and name in LOSSES:
+            return LOSSES[name]
+        forward = Words("loss({x}, y)", "what the loss's forward says")
+        return Rule(forward, {"x": Words("∂L/∂{x}", "as the loss's backward says")}, "L")
+    known = LAYERS.get(made.name.partition("(")[0])
     if known is not None and set(known.back) == {"x", *parameters}:
         return known
     listed = "".join(f", {{{name}}}" for name in parameters)
-    jacobian = "J the Jacobian of {{y}} by {{{by}}}: as the backward of {layer} says"
-    return Rule(
-        Words(f"{layer.name}({{x}}{listed})", f"what the forward of {layer.name} says"),
-        {
-            name: Words("Jᵀ {dy}", jacobian.format(by=name, layer=layer.name))
-            for name in ("x", *parameters)
-        },
-        "v",
-    )
-
-
-def loss_name(loss: Loss) -> str:
-    """The loss's name: that of the function in which its forward was defined, its constructor."""
-    return loss.forward.__qualname__.split(".")[0].lstrip("_")
-
-
-def loss_rule(loss: Loss) -> Rule:
-    """The loss's rule; one that is not of this library gets what is true of any."""
-    if loss.forward.__module__ == Loss.__module__ and loss_name(loss) in LOSSES:
-        return LOSSES[loss_name(loss)]
-    return Rule(
-        Words("loss({x}, y)", "what the loss's forward says"),
-        {"x": Words("∂L/∂{x}", "as the loss's backward says")},
-        "L",
-    )
+    forward = Words(f"{made.name}({{x}}{listed})", f"what the forward of {made.name} says")
+    says = f"J the Jacobian of {{y}} by {{BY}}: as the backward of {made.name} says"
+    by = ("x", *parameters)
+    return Rule(forward, {k: Words("Jᵀ {dy}", says.replace("BY", k)) for k in by}, "v")

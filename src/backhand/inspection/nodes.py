@@ -45,22 +45,16 @@ class Gradient(NamedTuple):
 
 
 class Kept(NamedTuple):
-    """An array kept for the backward pass.
+    """An array kept for the backward pass: what it is, and its size.
 
-    `symbols` say what it is, "" if nothing does; `shared` is whether it is a node's value or y,
-    kept anyway.
+    `bytes` is 0 if it is the value of a node, or y, which are kept anyway.
     """
 
     symbols: str
-    shared: bool
-    shape: tuple[int, ...]
-    dtype: str
     bytes: int
 
     def __str__(self) -> str:
-        if self.shared:
-            return self.symbols
-        return f"{self.symbols or f'{self.dtype} {form(self.shape)}'} ({self.bytes:,} B)"
+        return f"{self.symbols} ({self.bytes:,} B)" if self.bytes else self.symbols
 
 
 class Share(NamedTuple):
@@ -98,6 +92,11 @@ class Node(NamedTuple):
     path: tuple[int, ...] = ()
     inputs: tuple[str, ...] = ()
     kept: tuple[Kept, ...] = ()
+
+    @property
+    def place(self) -> str:
+        """Where in the net its layer is, in parentheses; empty if that is the net."""
+        return f" (net{''.join(f'.parts[{i}]' for i in self.path)})" if self.path else ""
 
     @property
     def chain(self) -> str:
@@ -147,7 +146,7 @@ class Explanation:
     def faults(self) -> tuple[str, ...]:
         """Which backward passes are wrong: what came to them was right, and what went out wrong."""
         return tuple(
-            f"the backward of {source.layer}{_place(source)} is wrong: d{source.name} came to it "
+            f"the backward of {source.layer}{source.place} is wrong: d{source.name} came to it "
             f"right, and its share of d{node.name}, {share.symbols}, is not what autodiff says"
             for node in reversed(self.nodes)
             for share in node.shares
@@ -174,12 +173,10 @@ class Explanation:
             for line in (row, _paragraph(node.chain_in_words, 6))
         ]
         wrong = sum(not node.gradient.ok for node in back)
-        verdict = (
-            f"✗ {wrong} of {len(back)} gradients are not autodiff's."
-            if wrong
-            else f"✓ All {len(back)} gradients are autodiff's: no entry differs by more than "
-            f"{self.difference:.1e}."
-        )
+        verdict = f"✗ {wrong} of {len(back)} gradients are not autodiff's."
+        if not wrong:
+            most = f"no entry differs by more than {self.difference:.1e}"
+            verdict = f"✓ All {len(back)} gradients are autodiff's: {most}."
         faults = [_paragraph(f"→ {fault}", 0) for fault in self.faults]
         notes = ["", _paragraph(NOTES, 0), verdict, *faults]
         return "\n".join([*_rows(forward, "<<><"), "", head, *explained, *notes])
@@ -193,11 +190,6 @@ def norm(a: np.ndarray) -> float:
 def form(shape: tuple[int, ...]) -> str:
     """A shape for a reader: 4×3."""
     return "×".join(map(str, shape)) or "scalar"
-
-
-def _place(node: Node) -> str:
-    parts = "".join(f".parts[{i}]" for i in node.path)
-    return f" (net{parts})" if node.kind != "loss" and node.path else ""
 
 
 def _kept(node: Node) -> str:

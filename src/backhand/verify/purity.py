@@ -6,12 +6,13 @@ came by `grad`, it arrives there.
 """
 
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from itertools import count
 from pathlib import Path
 from types import FrameType
 from typing import Any
+from unittest import mock
 
 import jax
 from jax._src.interpreters import ad
@@ -43,27 +44,18 @@ def assert_no_autodiff(function: Callable[..., Tree], *args: Tree) -> None:
     differentiates.
     """
     found: list[str] = []
-    try:
-        with _traps(found), _tracing(next(_numbers)):
-            jax.make_jaxpr(function)(*args)
-    except Exception:
-        if not found:
-            raise
+    with ExitStack() as traps:
+        for owner, name in TRAPS:
+            trap = _trap(getattr(owner, name), found)
+            traps.enter_context(mock.patch.object(owner, name, trap))
+        try:
+            with _tracing(next(_numbers)):
+                jax.make_jaxpr(function)(*args)
+        except Exception:
+            if not found:
+                raise
     if found:
         raise AssertionError(f"the function should use no autodiff, but it calls {found[0]}")
-
-
-@contextmanager
-def _traps(found: list[str]) -> Iterator[None]:
-    """Within it, whatever differentiates is noted in `found`, and raises."""
-    originals = [getattr(owner, name) for owner, name in TRAPS]
-    try:
-        for (owner, name), original in zip(TRAPS, originals, strict=True):
-            setattr(owner, name, _trap(original, found))
-        yield
-    finally:
-        for (owner, name), original in zip(TRAPS, originals, strict=True):
-            setattr(owner, name, original)
 
 
 def _trap(original: Callable[..., Any], found: list[str]) -> Callable[..., Any]:
