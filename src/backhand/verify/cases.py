@@ -28,7 +28,7 @@ class Case:
         self.owners: list[str] = []
         self.labels: list[str] = []
         for i, (path, leaf) in enumerate(flat):
-            if is_floating(leaf) and subject.differentiable[path[0].idx]:
+            if is_floating(leaf):
                 owner = subject.names[path[0].idx]
                 inner = jax.tree_util.keystr(path[1:], simple=True, separator=".")
                 short = owner == "params" and inner.isidentifier()
@@ -93,13 +93,13 @@ class Case:
         got = len(gradients) if isinstance(gradients, tuple | list) else "one value"
         if got != count:
             raise FormError(f"backward should return a tuple of {count} gradients, got {got}")
-        subject, found = self.subject, []
-        for argument, gradient, differentiable, name in zip(
-            self.arguments, gradients, subject.differentiable, subject.names, strict=True
+        found = []
+        for argument, gradient, name in zip(
+            self.arguments, gradients, self.subject.names, strict=True
         ):
             # An integer's gradient may be None.
             values, leaves = (jax.tree.leaves(t, is_leaf=_is_none) for t in (argument, gradient))
-            wanted = [differentiable and not _is_none(v) and is_floating(v) for v in values]
+            wanted = [not _is_none(value) and is_floating(value) for value in values]
             if any(wanted) and len(leaves) != len(values):
                 has = f"d{name} has {len(leaves)} leaves, {name} has {len(values)}"
                 raise FormError(has)

@@ -8,7 +8,7 @@ import numpy as np
 
 from backhand import layers, losses
 from backhand.combinators import parallel, residual, serial
-from backhand.layer import Array, Key, Layer, Shaped, deterministic
+from backhand.layer import Layer, deterministic
 from backhand.losses import Loss
 
 ACTIVATIONS = (
@@ -33,6 +33,12 @@ def catalogue(batch: int = 6, width: int = 5, seed: int = 0) -> dict[str, Entry]
     labels = rng.integers(0, width, batch).astype(np.int32)
     binary = rng.integers(0, 2, batch).astype(np.int32)
     linear, tanh = layers.linear, layers.tanh
+    gain = deterministic(  # y = s x, with one gain s for each feature
+        init=lambda key, x: jnp.ones(x.shape[1:], x.dtype),
+        forward=lambda s, x: (jnp.broadcast_to(s, x.shape) * x, x),
+        backward=lambda s, x, dy: ((x * dy).sum(0), jnp.broadcast_to(s, x.shape) * dy),
+        name="deterministic",
+    )
     entries = {}
     for layer in (
         *ACTIVATIONS,
@@ -43,7 +49,7 @@ def catalogue(batch: int = 6, width: int = 5, seed: int = 0) -> dict[str, Entry]
         serial(linear(4), tanh, linear(3)),
         parallel(linear(3), serial(tanh, linear(3))),
         residual(serial(tanh, layers.elu())),
-        _gain(),
+        gain,
         layers.scale_pixels,
     ):
         entry = Entry(layer.name.split("(")[0], layer, (x,))
@@ -73,18 +79,3 @@ def nets(width: int = 16) -> dict[str, Layer]:
         "every activation": serial(*every, linear(10)),
         "branches": serial(linear(width), around, branches, linear(10)),
     }
-
-
-def _gain() -> Layer:
-    """A layer made the short way: y = s x, with one gain s for each feature."""
-
-    def init(_: Key, x: Shaped) -> Array:
-        return jnp.ones(x.shape[1:], x.dtype)
-
-    def forward(s: Array, x: Array) -> tuple[Array, Array]:
-        return jnp.broadcast_to(s, x.shape) * x, x
-
-    def backward(s: Array, x: Array, dy: Array) -> tuple[Array, Array]:
-        return (x * dy).sum(0), jnp.broadcast_to(s, x.shape) * dy
-
-    return deterministic(init, forward, backward, name="deterministic")

@@ -37,7 +37,6 @@ class Subject(NamedTuple):
     function: Callable[[Arguments], Tree]
     forward: Callable[[Arguments], tuple[Tree, Residuals]]
     backward: Callable[[Arguments, Residuals, Tree], Sequence[Tree]]
-    differentiable: tuple[bool, ...]
     resize: Callable[[int], Arguments] | None = None
     empty: bool = False
     apply: Callable[[Arguments], Tree] | None = None
@@ -99,7 +98,6 @@ def _from_layer(layer: Layer, inputs: Arguments, params: Params, seed: int) -> S
         function=lambda arguments: forward(arguments)[0],
         forward=forward,
         backward=lambda arguments, residuals, dy: layer.backward(arguments[0], residuals, dy),
-        differentiable=(True, True),
         resize=lambda n: (params, rows(x, n)),
         empty=True,
         apply=None if at_random else lambda arguments: layer.apply(*arguments),
@@ -110,19 +108,24 @@ def _from_loss(loss: Loss, inputs: Arguments) -> Subject:
     if len(inputs) != 2:
         wanted = "a Loss is checked on a prediction and a target"
         raise TypeError(f"check_backward: {wanted}, got {len(inputs)} inputs")
+    prediction, target = inputs
+    jax.eval_shape(loss.forward, prediction, target)  # raises if they do not go together
+
+    def forward(arguments: Arguments) -> tuple[Tree, Residuals]:
+        (prediction,) = arguments
+        return loss.forward(prediction, cast(rows(target, len(prediction)), prediction.dtype))
 
     def backward(_: Arguments, residuals: Residuals, dy: Array) -> Sequence[Tree]:
-        return jax.tree.map(lambda d: d * dy.astype(d.dtype), loss.backward(residuals)), None
+        return (jax.tree.map(lambda d: d * dy.astype(d.dtype), loss.backward(residuals)),)
 
     return Subject(
         name=loss.forward.__qualname__.split(".")[0].lstrip("_"),
-        names=("prediction", "target"),
-        arguments=inputs,
-        function=lambda arguments: loss.forward(*arguments)[0],
-        forward=lambda arguments: loss.forward(*arguments),
+        names=("prediction",),
+        arguments=(prediction,),
+        function=lambda arguments: forward(arguments)[0],
+        forward=forward,
         backward=backward,
-        differentiable=(True, False),
-        resize=lambda n: rows(inputs, n),
+        resize=lambda n: (rows(prediction, n),),
     )
 
 
@@ -170,7 +173,6 @@ def _from_functions(subject: Any, reference: Function | None, arguments: Argumen
         function=plain,
         forward=forward,
         backward=backward,
-        differentiable=(True,) * len(arguments),
         apply=None if reference is None else plain,
     )
 
