@@ -67,31 +67,19 @@ class Share(NamedTuple):
 
 
 class Node(NamedTuple):
-    """One node of the graph.
+    """One node of the graph."""
 
-    Attributes:
-      name: what it is called, such as z₁. Its gradient, the derivative of the loss by it, is dz₁.
-      kind: input, parameter, value or loss.
-      formula: how it is computed, in symbols, such as h = tanh(z₁); and `words`.
-      value: the array.
-      gradient: the sum of its shares.
-      shares: what is sent back to it from each place that used it.
-      layer: what computed it, or has it as a parameter, by name; `path`, where in the net that is.
-      inputs: the names of the nodes it is computed from.
-      kept: what is kept for the backward pass where it is computed.
-    """
-
-    name: str
+    name: str  # what it is called, such as z₁; its gradient, the derivative of L by it, is dz₁
     kind: Literal["input", "parameter", "value", "loss"]
-    formula: str
-    words: str
+    formula: str  # how it is computed, in symbols, such as h = tanh(z₁)
+    words: str  # and in words
     value: np.ndarray
-    gradient: Gradient
-    shares: tuple[Share, ...] = ()
-    layer: str = ""
-    path: tuple[int, ...] = ()
-    inputs: tuple[str, ...] = ()
-    kept: tuple[Kept, ...] = ()
+    gradient: Gradient  # the sum of its shares
+    shares: tuple[Share, ...] = ()  # what is sent back to it from each place that used it
+    layer: str = ""  # what computed it, or has it as a parameter, by name
+    path: tuple[int, ...] = ()  # where in the net that is
+    inputs: tuple[str, ...] = ()  # the names of the nodes it is computed from
+    kept: tuple[Kept, ...] = ()  # for the backward pass, where it is computed
 
     @property
     def place(self) -> str:

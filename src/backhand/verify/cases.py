@@ -28,8 +28,8 @@ class Case:
         self.owners: list[str] = []
         self.labels: list[str] = []
         for i, (path, leaf) in enumerate(flat):
-            if is_floating(leaf):
-                owner = subject.names[path[0].idx]
+            owner = subject.names[path[0].idx]
+            if is_floating(leaf) and owner != subject.constant:
                 inner = jax.tree_util.keystr(path[1:], simple=True, separator=".")
                 short = owner == "params" and inner.isidentifier()
                 self._floating.append(i)
@@ -93,10 +93,10 @@ class Case:
         got = len(gradients) if isinstance(gradients, tuple | list) else "one value"
         if got != count:
             raise FormError(f"backward should return a tuple of {count} gradients, got {got}")
-        found = []
-        for argument, gradient, name in zip(
-            self.arguments, gradients, self.subject.names, strict=True
-        ):
+        subject, found = self.subject, []
+        for argument, gradient, name in zip(self.arguments, gradients, subject.names, strict=True):
+            if name == subject.constant:
+                continue
             # An integer's gradient may be None.
             values, leaves = (jax.tree.leaves(t, is_leaf=_is_none) for t in (argument, gradient))
             wanted = [not _is_none(value) and is_floating(value) for value in values]

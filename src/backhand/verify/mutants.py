@@ -59,10 +59,6 @@ def _is_wide(g: Array) -> bool:
     return g.ndim > 0 and g.shape[-1] > 1
 
 
-def _rounded(dtype: str) -> Change:
-    return lambda g, dy: g.astype(dtype).astype(g.dtype)
-
-
 def _alternate(g: Array, _: Array) -> Array:
     factors = jnp.where(jnp.arange(g.size).reshape(g.shape) % 2 == 0, 1.1, 1.0)
     return jnp.multiply(g, factors.astype(g.dtype))
@@ -96,8 +92,8 @@ MUTATIONS = (
     Mutation("summed too far", _row_sum, ("summed too far", "zeroed"), _is_wide),
     Mutation("row mean taken away", lambda g, dy: g - g.mean(-1, keepdims=True), ROW, _is_wide),
     Mutation("one number a row too much", _too_much, ROW, _is_wide),
-    Mutation("cast to bfloat16", _rounded("bfloat16"), CAST),
-    Mutation("cast to float16", _rounded("float16"), CAST),
+    Mutation("cast to bfloat16", lambda g, dy: g.astype("bfloat16").astype(g.dtype), CAST),
+    Mutation("cast to float16", lambda g, dy: g.astype("float16").astype(g.dtype), CAST),
     Mutation("every other entry off", _alternate, ()),
     Mutation("clipped", lambda g, dy: jnp.clip(g, -0.3, 0.3), ()),
     Mutation("another dtype", lambda g, dy: g.astype(jnp.float16), CAST),

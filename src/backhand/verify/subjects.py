@@ -27,8 +27,9 @@ class Subject(NamedTuple):
 
     `forward` and `backward` take all arguments as one tuple; `backward` returns a gradient for each
     argument that has one. `resize(n)` gives the arguments with n examples, and is None if it is not
-    known which axis counts examples; `empty` is whether 0 of them make sense. `apply` is what
-    forward's value should equal, if that is not `function` itself.
+    known which axis counts examples; `empty` is whether 0 of them make sense. `constant` names an
+    argument that is not differentiated by. `apply` is what forward's value should equal, if that is
+    not `function` itself.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Subject(NamedTuple):
     backward: Callable[[Arguments, Residuals, Tree], Sequence[Tree]]
     resize: Callable[[int], Arguments] | None = None
     empty: bool = False
+    constant: str = ""
     apply: Callable[[Arguments], Tree] | None = None
 
     def rule(self, arguments: Arguments, dy: Tree) -> Sequence[Tree]:
@@ -108,24 +110,19 @@ def _from_loss(loss: Loss, inputs: Arguments) -> Subject:
     if len(inputs) != 2:
         wanted = "a Loss is checked on a prediction and a target"
         raise TypeError(f"check_backward: {wanted}, got {len(inputs)} inputs")
-    prediction, target = inputs
-    jax.eval_shape(loss.forward, prediction, target)  # raises if they do not go together
-
-    def forward(arguments: Arguments) -> tuple[Tree, Residuals]:
-        (prediction,) = arguments
-        return loss.forward(prediction, cast(rows(target, len(prediction)), prediction.dtype))
 
     def backward(_: Arguments, residuals: Residuals, dy: Array) -> Sequence[Tree]:
-        return (jax.tree.map(lambda d: d * dy.astype(d.dtype), loss.backward(residuals)),)
+        return jax.tree.map(lambda d: d * dy.astype(d.dtype), loss.backward(residuals)), None
 
     return Subject(
         name=loss.forward.__qualname__.split(".")[0].lstrip("_"),
-        names=("prediction",),
-        arguments=(prediction,),
-        function=lambda arguments: forward(arguments)[0],
-        forward=forward,
+        names=("prediction", "target"),
+        arguments=inputs,
+        function=lambda arguments: loss.forward(*arguments)[0],
+        forward=lambda arguments: loss.forward(*arguments),
         backward=backward,
-        resize=lambda n: (rows(prediction, n),),
+        resize=lambda n: rows(inputs, n),
+        constant="target",
     )
 
 
@@ -137,11 +134,7 @@ def _from_functions(subject: Any, reference: Function | None, arguments: Argumen
         def forward(arguments: Arguments) -> tuple[Tree, Residuals]:
             return subject(*arguments), ()
 
-        def backward(
-            arguments: Arguments,
-            residuals: Residuals,  # noqa: ARG001
-            dy: Tree,
-        ) -> Sequence[Tree]:
+        def backward(arguments: Arguments, _: Residuals, dy: Tree, /) -> Sequence[Tree]:
             _, pull = jax.vjp(subject, *arguments)
             gradients: Sequence[Tree] = pull(dy)
             return gradients
@@ -152,7 +145,7 @@ def _from_functions(subject: Any, reference: Function | None, arguments: Argumen
             y, residuals = function(*arguments)
             return y, residuals
 
-        def backward(arguments: Arguments, residuals: Residuals, dy: Tree) -> Sequence[Tree]:
+        def backward(arguments: Arguments, residuals: Residuals, dy: Tree, /) -> Sequence[Tree]:
             given = rule(residuals, dy)
             alone = len(arguments) == 1 and not (isinstance(given, tuple) and len(given) == 1)
             return (given,) if alone else given
