@@ -23,7 +23,6 @@ from backhand.models import Activation, perceptron, perceptron_name
 from backhand.reporting import Report, Table, written
 from backhand.reporting.page import code, details, figures, heading, matrices, paragraph, step
 from backhand.reporting.page import matrix as bordered
-from backhand.training import Progress
 
 WIDEST = 8  # columns of a matrix, and layers: nobody reads more numbers than that
 LOSSES = ("cross_entropy", "softmax_cross_entropy")
@@ -75,24 +74,18 @@ def load(config: Config) -> data.Dataset:
 def explained(config: Config, loss: str) -> tuple[bh.Training, Params, Explanation]:
     """The net that ends in this loss, its weights, and its graph for the batch, in float64."""
     x, y = load(config)["batch"]
-    net, optimizer = perceptron(config.hidden, config.classes, config.activation), optax.sgd(1.0)
+    net = perceptron(config.hidden, config.classes, config.activation)
     with jax.enable_x64(True):
         params = net.init(jax.random.key(config.seed), x)
         params = jax.tree.map(lambda p: jnp.asarray(np.asarray(p).round(2)), params)  # to be copied
-        training = bh.Training(net, bh.softmax_cross_entropy, optimizer)
         if loss == "cross_entropy":
             net, params = bh.serial(*net.parts, bh.softmax), (*params, ())
-            training = bh.Training(net, bh.cross_entropy, optimizer)
+        training = bh.Training(net, getattr(bh, loss), optax.sgd(1.0))
         return training, params, bh.explain(training, params, x, y)
 
 
 def train(config: Config, run: runs.Run, batch: data.Dataset) -> None:
-    """Explain the net with softmax and loss apart and together, and take steps downhill."""
-    progress = Progress(1, parts=3)
-    for part, loss in enumerate(LOSSES):
-        progress.begin(part, f"net and {loss}")
-        explained(config, loss)
-    progress.begin(2, "steps downhill")
+    """Explain the net, and take steps downhill."""
     training, params, explanation = explained(config, config.loss)
     arrays: dict[str, Any] = {
         f"{way} {node.name}": array
@@ -100,7 +93,6 @@ def train(config: Config, run: runs.Run, batch: data.Dataset) -> None:
         for way, array in zip(WAYS, (node.value, *node.gradient[:2]), strict=True)
     }
     run.keep("net", params, steps=downhill(config, training, params, *batch["batch"]), **arrays)
-    progress.clear()
 
 
 def downhill(
@@ -129,23 +121,21 @@ A computational graph says what is computed from what. Every box is a node: the 
 parameters w and b, the values made of them, and at the end the loss L, a single number.
 
 Follow the solid arrows down: the forward pass computes each value from those that point to it.
-Each box has its formula, its shape, and its norm, √Σ v²: one number for how large its entries
-are.
+Each box has its formula, its shape, and its norm, √Σ v²: how large its entries are.
 
 Follow the dashed arrows up: the backward pass goes the same ways back. For each value v it finds
 dv, short for ∂L/∂v: an array like v, whose every entry says by how much L would grow, per unit,
 if that entry of v grew. It is made from the gradients of what v went into, and from what was kept
-there. Nothing further on is asked again, so one way back is enough for all of them. The labels y
-get no gradient: they are what was so, and not ours to change.
+there; one way back is enough for all of them. The labels y get no gradient: they are what was so.
 
 In the formulas two matrices side by side are multiplied, and ᵀ swaps rows and columns; ⊙
 multiplies entry by entry, as quotients and squares are taken. Σₙ is a sum over the N examples, Σₖ
 one along a row. y(n) is the label of example n, and row n of the one-hot Y is 1 at that class,
 else 0."""
 FORWARD = """
-A row is an example, n; a column a unit. Points and weights have few decimals, so that the numbers
-can be checked by hand; all else is computed in float64, and rounded for the eye. What is kept for
-the way back is what the chain rule needs there."""
+A row is an example, n; a column a unit. Points and weights have few decimals, to be checked by
+hand; all else is computed in float64, and rounded for the eye. What is kept is what the chain
+rule needs on the way back."""
 CHAIN = """
 Let v = f(u) be one step, and dv, how L depends on v, be known. Nudge u by δu: v moves by J δu,
 where J is the derivative of every entry of v by every entry of u; and L moves by dv · J δu = (Jᵀ
@@ -157,12 +147,11 @@ ENTRY = """
 The weight at [0, 0] takes the first number of every example to the first unit z. That unit is
 x[n, 0] times the weight, plus what does not depend on it; so its derivative by the weight is x[n,
 0], and the gradient is the sum of the products. The 1/N of the mean loss entered once, in the
-loss's backward; from there on the sums over the batch do the rest, and no layer divides by it."""
+loss's backward, and no layer divides by it."""
 FUSED = """
 Softmax can be a layer of its own, with cross-entropy of its probabilities p after it. Now put in
 what dp is: −1/(N p) at the true class, 0 elsewhere. Then Σₖ p ⊙ dp is −1/N in every row, and p
-cancels: dz = p/N at the other classes and (p − 1)/N at the true one. With the one-hot Y, dz = (p
-− Y)/N: what was predicted, less what was so.
+cancels: with the one-hot Y, dz = (p − Y)/N: what was predicted, less what was so.
 
 Together they are safer, too. dp grows without bound as p nears 0, and no entry of (p − Y)/N is
 larger in size than 1/N. And if p is so small that it is 0 to the last digit, the gradient is lost
@@ -170,8 +159,7 @@ apart, and right together, as make losses shows. That is why there is softmax_cr
 DOWNHILL = """
 What the gradient is for: subtract η times it from every parameter. To first order L then falls by
 η ‖g‖², with g all parameters' gradients together. The smaller the step, the nearer the ratio of
-the two is to 1: the gradient is the slope where we stand, and along a long step the slope
-changes."""
+the two is to 1: along a long step the slope changes."""
 
 
 def report(config: Config, run: runs.Run, batch: data.Dataset) -> Report:
@@ -232,10 +220,11 @@ def forward(nodes: tuple[Node, ...], y: np.ndarray) -> list[str]:
     for node in nodes:
         if node.kind in ("value", "loss"):
             shown = [*(name for name in node.inputs if name in parameters), node.name]
-            kept = ", ".join(map(str, node.kept)) or "nothing"
-            said = [f"{node.layer}: {node.words}.", f"Kept for the way back: {kept}."]
+            said = paragraph(f"{node.layer}: {node.words}.")
             numbers = matrices(*(matrix(name, value[name]) for name in shown))
-            pieces.append(step(node.formula, paragraph(said[0]), numbers, paragraph(said[1])))
+            kept = ", ".join(map(str, node.kept)) or "nothing"
+            kept = paragraph(f"Kept for the way back: {kept}.")
+            pieces.append(step(node.formula, said, numbers, kept))
     return pieces
 
 
@@ -270,10 +259,9 @@ def one_entry(nodes: tuple[Node, ...]) -> Table:
     w = next(node for node in nodes if node.kind == "parameter")
     z = next(node for node in nodes if w.name in node.inputs)
     x, dz = nodes[0].value[:, 0], z.gradient.by_hand[:, 0]
-    terms = enumerate(zip(x, dz, x * dz, strict=True))
-    rows = [(str(n), *map(number, term)) for n, term in terms]
-    rows += [("sum", "", "", number(x @ dz))]
-    rows += [("autodiff", "", "", number(w.gradient.autodiff[0, 0]))]
+    rows = [(str(n), *map(number, term)) for n, term in enumerate(zip(x, dz, x * dz, strict=True))]
+    rows.append(("sum", "", "", number(x @ dz)))
+    rows.append(("autodiff", "", "", number(w.gradient.autodiff[0, 0])))
     return Table(("n", "x[n, 0]", f"d{z.name}[n, 0]", f"d{w.name}[0, 0]"), rows)
 
 

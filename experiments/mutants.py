@@ -58,9 +58,9 @@ def train(config: Config, run: runs.Run) -> None:
             if not equivalent(mutant, config.seed):
                 dtype = DTYPES[number % len(DTYPES)]
                 found = judge(mutant.subject, mutant.inputs, [dtype], config.seed)
-                named = set(found["diagnoses"]) & set(mutant.named) if mutant.named else None
+                named = bool({*found["diagnoses"]} & {*mutant.named}) if mutant.named else None
                 said = {"name": mutant.name, "mutation": mutant.kind, "dtype": dtype}
-                wrong.append({**said, **found, "named": named if named is None else bool(named)})
+                wrong.append({**said, **found, "named": named})
                 run.log(**wrong[-1])
             progress.show(len(entries) + number + 1, {})
     progress.clear()
