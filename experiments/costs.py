@@ -23,7 +23,7 @@ from backhand.training import Progress
 from backhand.verify.catalogue import ACTIVATIONS
 
 WIDTH = 1024  # of what goes into an activation
-# The lab's three, and the bench's, of relu units.
+# The lab's three nets, and the bench's, of relu units.
 NETS = ((64, (), 10), (64, (128,), 10), (64, (128, 64), 10), (784, (256, 128), 10))
 SUBJECTS = {
     "linear(256)": (bh.linear(256), 784),

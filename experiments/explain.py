@@ -25,8 +25,6 @@ from backhand.reporting.page import code, details, figures, heading, matrices, p
 from backhand.reporting.page import matrix as bordered
 
 WIDEST = 8  # columns of a matrix, and layers: nobody reads more numbers than that
-LOSSES = ("cross_entropy", "softmax_cross_entropy")
-WAYS = ("value", "by hand", "autodiff")
 STEPS = (1.0, 0.1, 0.01)  # sizes of the step downhill, as parts of the learning rate
 
 
@@ -87,11 +85,11 @@ def explained(config: Config, loss: str) -> tuple[bh.Training, Params, Explanati
 def train(config: Config, run: runs.Run, batch: data.Dataset) -> None:
     """Explain the net, and take steps downhill."""
     training, params, explanation = explained(config, config.loss)
-    arrays: dict[str, Any] = {
-        f"{way} {node.name}": array
-        for node in explanation.nodes
-        for way, array in zip(WAYS, (node.value, *node.gradient[:2]), strict=True)
-    }
+    arrays: dict[str, Any] = {}
+    for node in explanation.nodes:
+        arrays[f"value {node.name}"] = node.value
+        arrays[f"by hand {node.name}"] = node.gradient.by_hand
+        arrays[f"autodiff {node.name}"] = node.gradient.autodiff
     run.keep("net", params, steps=downhill(config, training, params, *batch["batch"]), **arrays)
 
 
@@ -117,21 +115,18 @@ RIGHT = (
 )
 WRONG = "A gradient by hand is not autodiff's: a backward pass of the net is wrong."
 READING = """
-A computational graph says what is computed from what. Every box is a node: the batch x, the
-parameters w and b, the values made of them, and at the end the loss L, a single number.
-
-Follow the solid arrows down: the forward pass computes each value from those that point to it.
-Each box has its formula, its shape, and its norm, √Σ v²: how large its entries are.
+Every box is a node: the batch x, the parameters w and b, the values made of them, and at the end
+the loss L, a single number. Follow the solid arrows down: the forward pass computes each value
+from those that point to it. Each box has its formula, its shape, and its norm, √Σ v².
 
 Follow the dashed arrows up: the backward pass goes the same ways back. For each value v it finds
 dv, short for ∂L/∂v: an array like v, whose every entry says by how much L would grow, per unit,
 if that entry of v grew. It is made from the gradients of what v went into, and from what was kept
-there; one way back is enough for all of them. The labels y get no gradient: they are what was so.
+there; one way back is enough for all. The labels y get no gradient: they are what was so.
 
 In the formulas two matrices side by side are multiplied, and ᵀ swaps rows and columns; ⊙
 multiplies entry by entry, as quotients and squares are taken. Σₙ is a sum over the N examples, Σₖ
-one along a row. y(n) is the label of example n, and row n of the one-hot Y is 1 at that class,
-else 0."""
+one along a row. y(n) is the label of example n; row n of the one-hot Y is 1 there, else 0."""
 FORWARD = """
 A row is an example, n; a column a unit. Points and weights have few decimals, to be checked by
 hand; all else is computed in float64, and rounded for the eye. What is kept is what the chain
@@ -154,12 +149,11 @@ what dp is: −1/(N p) at the true class, 0 elsewhere. Then Σₖ p ⊙ dp is �
 cancels: with the one-hot Y, dz = (p − Y)/N: what was predicted, less what was so.
 
 Together they are safer, too. dp grows without bound as p nears 0, and no entry of (p − Y)/N is
-larger in size than 1/N. And if p is so small that it is 0 to the last digit, the gradient is lost
-apart, and right together, as make losses shows. That is why there is softmax_cross_entropy."""
+larger in size than 1/N. If p is so small that it is 0 to the last digit, the gradient is lost
+apart, and right together, as make losses shows."""
 DOWNHILL = """
 What the gradient is for: subtract η times it from every parameter. To first order L then falls by
-η ‖g‖², with g all parameters' gradients together. The smaller the step, the nearer the ratio of
-the two is to 1: along a long step the slope changes."""
+η ‖g‖², with g all parameters' gradients; the ratio of the two nears 1 as the step gets small."""
 
 
 def report(config: Config, run: runs.Run, batch: data.Dataset) -> Report:
@@ -222,8 +216,7 @@ def forward(nodes: tuple[Node, ...], y: np.ndarray) -> list[str]:
             shown = [*(name for name in node.inputs if name in parameters), node.name]
             said = paragraph(f"{node.layer}: {node.words}.")
             numbers = matrices(*(matrix(name, value[name]) for name in shown))
-            kept = ", ".join(map(str, node.kept)) or "nothing"
-            kept = paragraph(f"Kept for the way back: {kept}.")
+            kept = paragraph(f"Kept: {', '.join(map(str, node.kept)) or 'nothing'}.")
             pieces.append(step(node.formula, said, numbers, kept))
     return pieces
 
@@ -233,8 +226,8 @@ def backward(nodes: tuple[Node, ...]) -> list[str]:
     pieces, header = [], ("norm of", "by hand", "autodiff", "difference")
     for source in reversed(nodes):
         sent = [node for node in nodes if source.name in (share.source for share in node.shares)]
+        sent.sort(key=lambda node: node.kind != "parameter")
         if sent:
-            sent.sort(key=lambda node: node.kind != "parameter")
             said = [paragraph(f"{node.chain}: {node.chain_in_words}.") for node in sent]
             numbers = matrices(*(matrix(f"d{node.name}", node.gradient.by_hand) for node in sent))
             table = Table(header, [(f"d{node.name}", *norms(node)) for node in sent]).html()
@@ -245,7 +238,8 @@ def backward(nodes: tuple[Node, ...]) -> list[str]:
 
 def fused(config: Config, y: np.ndarray) -> list[str]:
     """What happens to the gradient when softmax and cross-entropy are put together."""
-    (*_, apart), (*_, together) = (explained(config, loss) for loss in LOSSES)
+    *_, apart = explained(config, "cross_entropy")
+    *_, together = explained(config, "softmax_cross_entropy")
     z, p = apart["p"].inputs[0], apart["p"].value
     dp, *dz = (n.gradient.by_hand for n in (apart["p"], apart[z], together[z]))
     shown = {"p": p, "Y": np.eye(config.classes)[y], "dp = −Y / (N p)": dp}

@@ -62,8 +62,7 @@ def train(config: Config, run: runs.Run, digits: data.Dataset) -> None:
     for name, verdict in found.items():
         shares = {check.name: check.share for check in verdict.checks}
         run.keep(name, ok=verdict.ok, shares=shares, story=str(verdict))
-    wrong = [str(verdict) for verdict in found.values() if not verdict.ok]
-    if wrong:
+    if wrong := [str(verdict) for verdict in found.values() if not verdict.ok]:
         print("\n\n".join(wrong))
         raise SystemExit(1)
 
@@ -136,8 +135,8 @@ def report(_: Config, run: runs.Run, __: data.Dataset) -> Report:
     drawing = plots.dots(seen, "Checks", "figure / tolerance", marks=mark, log=True, wide=True)
     picture = run.figure("shares", drawing, wide=True)
     pieces = [*wrong, paragraph(READING), table.html(), every]
-    title = "Are the backward passes right?"
-    return Report(title, WRONG if wrong else RIGHT, picture, pieces, table)
+    finding = WRONG if wrong else RIGHT
+    return Report("Are the backward passes right?", finding, picture, pieces, table)
 
 
 if __name__ == "__main__":
