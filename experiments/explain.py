@@ -216,7 +216,7 @@ def forward(nodes: tuple[Node, ...], y: np.ndarray) -> list[str]:
             shown = [*(name for name in node.inputs if name in parameters), node.name]
             said = paragraph(f"{node.layer}: {node.words}.")
             numbers = matrices(*(matrix(name, value[name]) for name in shown))
-            kept = paragraph(f"Kept: {', '.join(map(str, node.kept)) or 'nothing'}.")
+            kept = paragraph(f"Kept: {', '.join(node.kept) or 'nothing'}.")
             pieces.append(step(node.formula, said, numbers, kept))
     return pieces
 

@@ -48,7 +48,7 @@ def test_every_gradient_is_autodiffs(entries):
     with jax.enable_x64(True):
         cases = []
         for name, entry in entries.items():
-            subject = as_subject(entry.subject, entry.inputs, None, None, seed=0)
+            subject = as_subject(entry.subject, entry.inputs, None, seed=0)
             cases.append(Case(subject, name, subject.resize(7)))
         values, dys = [case.values for case in cases], [normal_like(c.y, rng) for c in cases]
         gradients = jax.jit(

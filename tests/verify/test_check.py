@@ -74,16 +74,6 @@ def test_a_right_custom_vjp():
     assert_backward(attention(), *inputs, reference=plain_attention)
 
 
-def test_params_given():
-    twos = deterministic(
-        lambda key, x: (), lambda p, x: (2 * x, ()), lambda p, r, dy: (p, 2 * dy), "twos"
-    )
-    assert check_backward(twos, X, params=()).ok
-    params = Linear(jnp.ones((5, 3), jnp.float32), jnp.zeros(3, jnp.float32))
-    with pytest.raises(TypeError, match="params go with a Layer"):
-        check_backward(sine(), X, params=params)
-
-
 @slow
 def test_trees_with_integers_and_keys():
     def plain(tree, key, rows):

@@ -10,9 +10,9 @@ import numpy as np
 from backhand import checks
 from backhand.inspection import formulas
 from backhand.inspection.formulas import Rule, Words
-from backhand.inspection.nodes import Explanation, Gradient, Kept, Node, Share, form, norm
+from backhand.inspection.nodes import Explanation, Gradient, Node, Share, form, norm
 from backhand.inspection.trace import LOSS, Pair, Step, trace
-from backhand.layer import HostOrDevice, Key, Layer, Params
+from backhand.layer import HostOrDevice, Layer, Params
 from backhand.losses import Loss
 
 SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
@@ -30,9 +30,7 @@ class NetAndLoss(Protocol):
         """The loss of its predictions."""
 
 
-def explain(
-    training: NetAndLoss, params: Params, x: HostOrDevice, y: HostOrDevice, key: Key | None = None
-) -> Explanation:
+def explain(training: NetAndLoss, params: Params, x: HostOrDevice, y: HostOrDevice) -> Explanation:
     """The computational graph of a net's loss on one batch, each gradient by hand and by autodiff.
 
     Args:
@@ -40,7 +38,6 @@ def explain(
       params: the net's parameters.
       x: the batch (examples, …), floating.
       y: its targets, as the loss wants them.
-      key: for layers that draw at random in training; `jax.random.key(0)` if none is given.
 
     Returns:
       An `Explanation`. Its nodes are x, each layer's parameters and its output, and the loss, L.
@@ -50,17 +47,17 @@ def explain(
       places, that is the sum of what they sent back. In float64, right gradients agree with
       autodiff's to 1e-12. (A forward that is itself a `jax.custom_vjp` is compared with its own
       rule. At a kink the two may take different sides: where a prediction is exactly its target,
-      absolute_error's derivative is 0 by hand, and 1/N by JAX.)
+      absolute_error's derivative is 0 by hand, and 1/N by JAX. What is drawn at random in training
+      is drawn from `jax.random.key(0)`.)
 
     Raises TypeError or ValueError if training has no net and loss, x or y is not what they take,
-    params are not the net's, key is not a typed key, a layer's output is not an array, or a
-    backward's dparams do not have the structure of its params; and TypeError inside jax.jit,
-    jax.grad or jax.vmap, where there are no values to show.
+    params are not the net's, a layer's output is not an array, or a backward's dparams do not have
+    the structure of its params; and TypeError inside jax.jit, jax.grad or jax.vmap, where there are
+    no values to show.
     """
-    _check(training, params, x, y, key)
-    key = jax.random.key(0) if key is None else key
+    _check(training, params, x, y)
     params, x, y = jax.tree.map(jnp.asarray, params), jnp.asarray(x), jnp.asarray(y)
-    steps, dx = trace(training.net, training.loss, params, x, y, key)
+    steps, dx = trace(training.net, training.loss, params, x, y)
     places = _places(steps)
     values = ["x", *(place.name for place in places)]
     shares: dict[str, list[Share]] = {name: [] for name in values}
@@ -164,33 +161,29 @@ def _gradient(pair: Pair, shares: tuple[Share, ...]) -> Gradient:
     return Gradient(by_hand, autodiff, came)
 
 
-def _kept(step: Step, rule: Rule, names: dict[str, str]) -> tuple[Kept, ...]:
-    """What the step keeps, and what that is: a node's value, what the rule says, or an array."""
+def _kept(step: Step, rule: Rule, names: dict[str, str]) -> tuple[str, ...]:
+    """What the step keeps: a node's value, which is kept anyway, or an array and its bytes."""
     symbols = rule.keeps if len(rule.keeps) == len(step.residuals) else [""] * len(step.residuals)
     kept = []
     for (origin, a), template in zip(step.residuals, symbols, strict=True):
-        name = names[origin] if origin else formulas.fill(template, names)
-        kept.append(Kept(name or f"{a.dtype} {form(a.shape)}", 0 if origin else a.nbytes))
+        said = formulas.fill(template, names) or f"{a.dtype} {form(a.shape)}"
+        kept.append(names[origin] if origin else f"{said} ({a.nbytes:,} B)")
     return tuple(kept)
 
 
-def _check(
-    training: NetAndLoss, params: Params, x: HostOrDevice, y: HostOrDevice, key: Key | None
-) -> None:
+def _check(training: NetAndLoss, params: Params, x: HostOrDevice, y: HostOrDevice) -> None:
     if not hasattr(training, "net") or not hasattr(training, "loss"):
         wanted = "a Training, with a net and a loss"
         raise TypeError(f"explain: training should be {wanted}, got {training!r}")
     checks.net("explain", "training.net", training.net)
     checks.loss("explain", "training.loss", training.loss)
-    if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves((params, x, y, key))):
+    if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves((params, x, y))):
         raise TypeError(
-            "explain: params, x, y and key should be arrays with values to show, got a tracer; "
+            "explain: params, x and y should be arrays with values to show, got a tracer; "
             "call explain outside jax.jit, jax.grad and jax.vmap"
         )
     checks.examples("explain", "x", x)
     checks.floating("explain", "x", x)
     checks.batch("explain", x, y)
-    if key is not None:
-        checks.key("explain", "key", key)
     checks.params("explain", "x", x, training.net, params)
     checks.target("explain", "y", training.loss, training.net.apply(params, x), y)

@@ -25,15 +25,12 @@ class Words(NamedTuple):
 
 
 class Rule(NamedTuple):
-    """What a layer or a loss computes, and what it sends back to its input x and each parameter.
-
-    `letter` is what people call its output, and `keeps` what it keeps for its backward.
-    """
+    """What a layer or a loss computes, and what it sends back to its input x and each parameter."""
 
     forward: Words
     back: dict[str, Words]
-    letter: str
-    keeps: tuple[str, ...] = ()
+    letter: str  # what people call its output
+    keeps: tuple[str, ...] = ()  # for its backward
 
 
 def read(text: str) -> dict[str, Rule]:

@@ -44,19 +44,6 @@ class Gradient(NamedTuple):
         return self.difference <= rounding * (size + 1e-3 * float(np.nan_to_num(self.came)))
 
 
-class Kept(NamedTuple):
-    """An array kept for the backward pass: what it is, and its size.
-
-    `bytes` is 0 if it is the value of a node, or y, which are kept anyway.
-    """
-
-    symbols: str
-    bytes: int
-
-    def __str__(self) -> str:
-        return f"{self.symbols} ({self.bytes:,} B)" if self.bytes else self.symbols
-
-
 class Share(NamedTuple):
     """What a place that used a value sends back to it, made from the gradient of node `source`."""
 
@@ -79,7 +66,9 @@ class Node(NamedTuple):
     layer: str = ""  # what computed it, or has it as a parameter, by name
     path: tuple[int, ...] = ()  # where in the net that is
     inputs: tuple[str, ...] = ()  # the names of the nodes it is computed from
-    kept: tuple[Kept, ...] = ()  # for the backward pass, where it is computed
+    kept: tuple[
+        str, ...
+    ] = ()  # for the backward pass where it is computed, with the bytes it takes
 
     @property
     def place(self) -> str:
@@ -145,29 +134,24 @@ class Explanation:
         forward = [("forward", "shape", "norm", "kept for the way back")]
         for node in self.nodes:
             formula = f"  {node.formula}{f', of {node.layer}' * (node.kind == 'parameter')}"
-            size = f"{norm(node.value):.6g}"
-            forward.append((formula, form(node.value.shape), size, _kept(node)))
-        back = self.nodes[::-1]
-        backward = [("backward", "by hand", "autodiff", "difference")]
-        for node in back:
+            kept = ", ".join(node.kept) if len(node.kept) < 3 else f"{len(node.kept)} arrays"
+            forward.append((formula, form(node.value.shape), f"{norm(node.value):.6g}", kept))
+        backward, words = [("backward", "by hand", "autodiff", "difference")], []
+        for node in reversed(self.nodes):
             by_hand, autodiff = (f"{norm(g):.6g}" for g in node.gradient[:2])
-            mark = "✓" if node.gradient.ok else "✗"
-            difference = f"{node.gradient.difference:.1e} {mark}"
+            difference = f"{node.gradient.difference:.1e} {'✓' if node.gradient.ok else '✗'}"
             backward.append((f"  {node.chain}", by_hand, autodiff, difference))
+            words.append(_paragraph(node.chain_in_words, 6))
         head, *rows = _rows(backward, "<>>>")
-        explained = [
-            line
-            for node, row in zip(back, rows, strict=True)
-            for line in (row, _paragraph(node.chain_in_words, 6))
-        ]
-        wrong = sum(not node.gradient.ok for node in back)
-        verdict = f"✗ {wrong} of {len(back)} gradients are not autodiff's."
+        explained = [line for both in zip(rows, words, strict=True) for line in both]
+        count, wrong = len(self.nodes), sum(not node.gradient.ok for node in self.nodes)
+        verdict = f"✗ {wrong} of {count} gradients are not autodiff's."
         if not wrong:
             most = f"no entry differs by more than {self.difference:.1e}"
-            verdict = f"✓ All {len(back)} gradients are autodiff's: {most}."
+            verdict = f"✓ All {count} gradients are autodiff's: {most}."
         faults = [_paragraph(f"→ {fault}", 0) for fault in self.faults]
-        notes = ["", _paragraph(NOTES, 0), verdict, *faults]
-        return "\n".join([*_rows(forward, "<<><"), "", head, *explained, *notes])
+        notes = [_paragraph(NOTES, 0), verdict, *faults]
+        return "\n".join([*_rows(forward, "<<><"), "", head, *explained, "", *notes])
 
 
 def norm(a: np.ndarray) -> float:
@@ -178,12 +162,6 @@ def norm(a: np.ndarray) -> float:
 def form(shape: tuple[int, ...]) -> str:
     """A shape for a reader: 4×3."""
     return "×".join(map(str, shape)) or "scalar"
-
-
-def _kept(node: Node) -> str:
-    if len(node.kept) > 2:
-        return f"{len(node.kept)} arrays ({sum(kept.bytes for kept in node.kept):,} B)"
-    return ", ".join(map(str, node.kept))
 
 
 def _paragraph(text: str, indent: int) -> str:

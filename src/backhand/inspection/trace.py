@@ -22,17 +22,16 @@ LOSS = (-1,)  # the path of the loss, which is not in the net
 class Step(NamedTuple):
     """A place where a value is computed: a layer, the sum in which branches end, or the loss.
 
-    Values are numbered: 0 is the net's x, and i, from 1 on, what step i computes of the values
-    `inputs`. The rest is what went through: the params and the output, the arrays that were kept
-    for the backward, each with whether it is the "x" or "y" of what kept it; and the gradients by
-    params, by output and by input. A sum has no params and keeps nothing.
+    Values are numbered: 0 is the net's x, and i, from 1 on, what step i computes. A sum has no
+    params and keeps nothing.
     """
 
     layer: Layer | Loss
     path: Path
-    inputs: tuple[int, ...]
+    inputs: tuple[int, ...]  # the values that it takes
     params: Params = ()
     y: Tree = ()
+    # What is kept for the backward, and whether it is the "x" or "y" of what keeps it.
     residuals: tuple[tuple[str | None, Array], ...] = ()
     dparams: Pair = ((), ())
     dy: Pair = ((), ())
@@ -49,9 +48,7 @@ class Step(NamedTuple):
         return isinstance(self.layer, Layer) and self.layer.combine is not None
 
 
-def trace(
-    net: Layer, loss: Loss, params: Params, x: Array, y: Array, key: Key
-) -> tuple[list[Step], Pair]:
+def trace(net: Layer, loss: Loss, params: Params, x: Array, y: Array) -> tuple[list[Step], Pair]:
     """Run the net and the loss forward and back on a batch, by hand and by autodiff.
 
     Returns all steps, the loss last, and the gradient by x.
@@ -90,8 +87,7 @@ def trace(
         dparams, _ = observed.backward(params, residuals, dxs[LOSS])
         return dparams, ys, kept, dys, dxs
 
-    once_more = jax.random.clone(key)
-    dparams, ys, kept, dys, dxs = by_hand(params, x, key)
+    dparams, ys, kept, dys, dxs = by_hand(params, x, jax.random.key(0))
     for step in steps:
         if not isinstance(ys[step.path], Array):
             wanted = f"the output of {step.name} should be an array"
@@ -116,7 +112,9 @@ def trace(
         value, _ = loss.forward(prediction + used[LOSS], y)
         return jnp.add(value, made[LOSS])
 
-    auto_dparams, auto_dx, auto_dxs, auto_dys = by_autodiff((params, x, used, made), once_more)
+    auto_dparams, auto_dx, auto_dxs, auto_dys = by_autodiff(
+        (params, x, used, made), jax.random.key(0)
+    )
 
     def passed(step: Step) -> Step:
         path, dy = step.path, (dys[step.path], auto_dys[step.path])

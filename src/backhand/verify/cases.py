@@ -87,34 +87,27 @@ class Case:
     def aligned(self, gradients: Sequence[Tree]) -> list[Array]:
         """The gradients of the floating leaves, of those of all arguments.
 
-        FormError if it can't be told which is which.
+        TypeError if it can't be told which is which.
         """
         count = len(self.arguments)
         got = len(gradients) if isinstance(gradients, tuple | list) else "one value"
         if got != count:
-            raise FormError(f"backward should return a tuple of {count} gradients, got {got}")
+            raise TypeError(f"backward should return a tuple of {count} gradients, got {got}")
         subject, found = self.subject, []
         for argument, gradient, name in zip(self.arguments, gradients, subject.names, strict=True):
-            if name == subject.constant:
-                continue
             # An integer's gradient may be None.
-            values, leaves = (jax.tree.leaves(t, is_leaf=_is_none) for t in (argument, gradient))
-            wanted = [not _is_none(value) and is_floating(value) for value in values]
+            values, leaves = (
+                jax.tree.leaves(tree, is_leaf=lambda leaf: leaf is None)
+                for tree in (argument, gradient)
+            )
+            wanted = [name != subject.constant and is_floating(value) for value in values]
             if any(wanted) and len(leaves) != len(values):
                 has = f"d{name} has {len(leaves)} leaves, {name} has {len(values)}"
-                raise FormError(has)
+                raise TypeError(has)
             found += [leaf for leaf, takes in zip(leaves, wanted, strict=False) if takes]
-        if any(map(_is_none, found)):
-            raise FormError("backward returns None for a floating argument")
+        if any(leaf is None for leaf in found):
+            raise TypeError("backward returns None for a floating argument")
         return found
-
-
-class FormError(Exception):
-    """The gradients are not even of the arguments' form."""
-
-
-def _is_none(leaf: object) -> bool:
-    return leaf is None
 
 
 def central_difference(f: Callable[[float], float], wanted: float) -> float:

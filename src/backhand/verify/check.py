@@ -10,17 +10,17 @@ import numpy as np
 from numpy.random import Generator
 
 from backhand.interop import reads
-from backhand.layer import Array, Params, Tree
+from backhand.layer import Array, Tree
 from backhand.verify.cases import Case, central_difference, normal_like, one_hot_like
 from backhand.verify.comparisons import Mismatch, by_leaf, compare, norm, wide, worst
 from backhand.verify.diagnosis import Diagnosis, Evidence, diagnose
 from backhand.verify.edges import SATURATED, at_edges
 from backhand.verify.report import BackwardError, Check, Report
 from backhand.verify.subjects import (
+    SIZES,
     Subject,
     as_subject,
     cast,
-    flatten,
     flatten_with_path,
     is_floating,
 )
@@ -28,7 +28,6 @@ from backhand.verify.subjects import (
 EXACT = 1e-12  # in float64, against jax.vjp
 DIFFERENCES = 1e-6  # against central differences
 ULPS = 4  # beyond twice autodiff's own error, in the dtype asked for
-SIZES = (1, 7, 8)  # one example; a prime, which is no other axis's size; a power of two
 SCALES = (1.0, 1e-3, 1e3)
 Asked: TypeAlias = tuple[str, float, Callable[[], Mismatch]]  # a check's name, tolerance and doing
 
@@ -38,22 +37,21 @@ def check_backward(
     x: Tree,
     *more: Tree,
     reference: Callable[..., Tree] | None = None,
-    params: Params = None,
     dtypes: Sequence[str | np.dtype] = ("float32",),
     seed: int = 0,
 ) -> Report:
     """Check a hand-written backward pass against `jax.vjp`, and say what is wrong with it.
 
     Args:
-      subject: a `Layer`; a `Loss`; a pair `(forward, backward)` as `jax.custom_vjp` wants them,
-        `forward(*args) -> (y, residuals)` and `backward(residuals, dy) -> gradients`; or any
-        function with a `custom_vjp` rule, together with `reference`.
+      subject: a `Layer`, whose params are from its `init`, moved a little off zero; a `Loss`; a
+        pair `(forward, backward)` as `jax.custom_vjp` wants them, `forward(*args) -> (y,
+        residuals)` and `backward(residuals, dy) -> gradients`; or any function with a `custom_vjp`
+        rule, together with `reference`.
       x, more: the arguments, pytrees of arrays: one x for a Layer, prediction and target for a
         Loss. Floating leaves may be `jax.ShapeDtypeStruct`s, which are filled with random numbers.
         Integers and keys get no gradient.
       reference: the plain function that a custom_vjp function (or a pair's forward) should agree
         with.
-      params: a Layer's params; otherwise from its `init`, moved a little off zero.
       dtypes: in which to check precision, beside float64.
       seed: of everything random.
 
@@ -64,7 +62,7 @@ def check_backward(
     not finite or do not suit it.
     """
     with jax.enable_x64(True):
-        known = as_subject(subject, (x, *more), reference, params, seed)
+        known = as_subject(subject, (x, *more), reference, seed)
         return _examine(known, [jnp.dtype(d) for d in dtypes], np.random.default_rng(seed))
 
 
@@ -82,16 +80,14 @@ def _examine(subject: Subject, dtypes: list[np.dtype], rng: Generator) -> Report
     if np.isinf(form.figure):  # the gradients can't even be told apart
         return Report(subject.name, (form,))
 
-    cases = [case]
-    if subject.resize is not None:
-        sizes = (*SIZES, 0) if subject.empty else SIZES
-        cases += [Case(subject, f"batch {n}", subject.resize(n)) for n in sizes]
+    cases = [case, *(Case(subject, f"batch {n}", subject.resize(n)) for n in subject.sizes)]
     notes: list[str] = []
-    asked: list[Asked] = [("gradient, float64, vs jax.vjp", EXACT, lambda: _gradient(cases, rng))]
-    for dtype in dtypes:
-        precision = partial(_precision, case, dtype, rng)
-        asked.append((f"precision, {dtype}, vs autodiff's", 1.0, precision))
-    asked += [
+    asked: list[Asked] = [
+        ("gradient, float64, vs jax.vjp", EXACT, lambda: _gradient(cases, rng)),
+        *(
+            (f"precision, {d}, vs autodiff's", 1.0, partial(_precision, case, d, rng))
+            for d in dtypes
+        ),
         ("central differences, float64", DIFFERENCES, lambda: _differences(case, rng)),
         *_consistency(case, rng),
         ("edges: ±0, ties, ±1e4, −inf", SATURATED, lambda: at_edges(case, notes, rng)),
@@ -292,7 +288,8 @@ def _retried(
     case: Case, dy: Tree, i: int, residuals: Tree, known: dict[str, Array]
 ) -> Iterator[tuple[str, np.ndarray]]:
     """The gradient by leaf i, with y or an argument in place of a residual that is another one."""
-    leaves, treedef = flatten(residuals)
+    flat, treedef = flatten_with_path(residuals)
+    leaves = [leaf for _, leaf in flat]
     for number, leaf in enumerate(leaves):
         alike = [name for name, a in known.items() if a.shape == np.shape(leaf)]
         is_now = next((name for name in alike if np.array_equal(known[name], leaf)), None)

@@ -27,17 +27,12 @@ Change: TypeAlias = Callable[[Array, Array], Array]  # (gradient, dy) -> wrong g
 
 
 class Mutation(NamedTuple):
-    """A way to get one leaf of a gradient wrong.
-
-    `change(g, dy)` is the wrong leaf, for g the right one, and `fits` whether it makes sense for
-    leaves of g's form. `named` are the diagnoses that name it, or () if it is none of the usual
-    mistakes.
-    """
+    """A way to get one leaf of a gradient wrong."""
 
     kind: str
     change: Change
-    named: tuple[str, ...]
-    fits: Callable[[Array], bool] = lambda g: True
+    named: tuple[str, ...]  # the diagnoses that name it; none if it is none of the usual mistakes
+    fits: Callable[[Array], bool] = lambda g: True  # whether it makes sense for leaves of g's form
 
 
 class Mutant(NamedTuple):
@@ -201,8 +196,7 @@ def equivalent(mutant: Mutant, seed: int = 0) -> bool:
     rng = np.random.default_rng(seed)
     with jax.enable_x64(True):
         both = mutant.original, mutant.subject
-        right, wrong = (as_subject(rule, mutant.inputs, None, None, seed) for rule in both)
-        assert right.resize is not None
+        right, wrong = (as_subject(rule, mutant.inputs, None, seed) for rule in both)
         for n, extreme in ((6, False), (7, False), (1, False), (6, True)):
             ours, theirs = (Case(subject, "", right.resize(n)) for subject in (right, wrong))
             values = ours.values

@@ -60,31 +60,27 @@ def assert_no_autodiff(function: Callable[..., Tree], *args: Tree) -> None:
 
 def _trap(original: Callable[..., Any], found: list[str]) -> Callable[..., Any]:
     def trap(*args: Any, **kwargs: Any) -> Any:
-        name, by, at = _called(sys._getframe(1))
+        frame, inside = sys._getframe(1), []
+        while frame.f_back is not None and _is_jax(frame):
+            inside.append(frame)
+            frame = frame.f_back
         # JAX's linear solve notes its transposed problem whether or not it will be differentiated.
-        if by == "solves.py":
+        if any(_file(f).name == "solves.py" for f in inside):
             return original(*args, **kwargs)
-        found.append(f"{name} at {at.f_code.co_filename}:{at.f_lineno} in {at.f_code.co_name}")
+        # JAX's functions are made of one another, grad of value_and_grad and that of vjp; what was
+        # asked for is the outermost of them.
+        outer = [f.f_code.co_qualname.split(".")[0] for f in inside if _file(f) == JAX / "api.py"]
+        name = next((NAMES[n] for n in reversed(outer) if n in NAMES), "JAX's autodiff")
+        at = frame.f_code
+        found.append(f"{name} at {at.co_filename}:{frame.f_lineno} in {at.co_name}")
         raise AssertionError(found[-1])
 
     return trap
 
 
-def _called(frame: FrameType) -> tuple[str, str, FrameType]:
-    """Which JAX function led to this frame, the file that called it, and who called into JAX.
+def _is_jax(frame: FrameType) -> bool:
+    return JAX in _file(frame).parents or _file(frame).name == "contextlib.py"
 
-    JAX's functions are made of one another, grad of value_and_grad and that of vjp; what was asked
-    for is the outermost of them on the way out of JAX.
-    """
-    name, by, pending = "JAX's autodiff", "", False
-    while True:
-        path = Path(frame.f_code.co_filename)
-        inside = JAX in path.parents or path.name == "contextlib.py"
-        if pending and path.name != "traceback_util.py":
-            by, pending = path.name, False
-        if not inside or frame.f_back is None:
-            return name, by, frame
-        outer = frame.f_code.co_qualname.split(".")[0]
-        if path == JAX / "api.py" and outer in NAMES:
-            name, pending = NAMES[outer], True
-        frame = frame.f_back
+
+def _file(frame: FrameType) -> Path:
+    return Path(frame.f_code.co_filename)

@@ -15,33 +15,27 @@ import numpy as np
 
 from backhand import checks
 from backhand.interop import reads
-from backhand.layer import Array, Layer, Params, Residuals, Tree
+from backhand.layer import Array, Layer, Residuals, Tree
 from backhand.losses import Loss
 
 Arguments: TypeAlias = tuple[Tree, ...]
 Function: TypeAlias = Callable[..., Tree]  # a user's own
+SIZES = (1, 7, 8)  # one example; a prime, which is no other axis's size; a power of two
 
 
 class Subject(NamedTuple):
-    """A function and the gradient claimed for it.
-
-    `forward` and `backward` take all arguments as one tuple; `backward` returns a gradient for each
-    argument that has one. `resize(n)` gives the arguments with n examples, and is None if it is not
-    known which axis counts examples; `empty` is whether 0 of them make sense. `constant` names an
-    argument that is not differentiated by. `apply` is what forward's value should equal, if that is
-    not `function` itself.
-    """
+    """A function and the gradient claimed for it; its functions take all arguments as one tuple."""
 
     name: str
-    names: tuple[str, ...]
+    names: tuple[str, ...]  # of the arguments
     arguments: Arguments
     function: Callable[[Arguments], Tree]
     forward: Callable[[Arguments], tuple[Tree, Residuals]]
-    backward: Callable[[Arguments, Residuals, Tree], Sequence[Tree]]
-    resize: Callable[[int], Arguments] | None = None
-    empty: bool = False
-    constant: str = ""
-    apply: Callable[[Arguments], Tree] | None = None
+    backward: Callable[[Arguments, Residuals, Tree], Sequence[Tree]]  # a gradient for each argument
+    resize: Callable[[int], Arguments] = lambda n: ()  # the arguments with n examples
+    sizes: tuple[int, ...] = ()  # the n to try; none if no axis is known to count examples
+    constant: str = ""  # an argument that is not differentiated by
+    apply: Callable[[Arguments], Tree] | None = None  # forward's value, if that is not function's
 
     def rule(self, arguments: Arguments, dy: Tree) -> Sequence[Tree]:
         """The gradients by hand: backward after forward."""
@@ -50,15 +44,12 @@ class Subject(NamedTuple):
 
 
 def as_subject(
-    subject: object, inputs: Arguments, reference: Function | None, params: Params, seed: int
+    subject: object, inputs: Arguments, reference: Function | None, seed: int
 ) -> Subject:
     """Whatever `check_backward` was given, as a Subject with floating leaves in float64."""
-    if params is not None and not isinstance(subject, Layer):
-        says = "check_backward: params go with a Layer; give a function's as one of its arguments"
-        raise TypeError(says)
     arguments = filled(inputs, seed)
     if isinstance(subject, Layer):
-        return _from_layer(subject, arguments, params, seed)
+        return _from_layer(subject, arguments, seed)
     if isinstance(subject, Loss):
         return _from_loss(subject, arguments)
     functions = subject if isinstance(subject, tuple | list) else (subject, reference)
@@ -76,7 +67,7 @@ def as_subject(
     )
 
 
-def _from_layer(layer: Layer, inputs: Arguments, params: Params, seed: int) -> Subject:
+def _from_layer(layer: Layer, inputs: Arguments, seed: int) -> Subject:
     if len(inputs) != 1:
         raise TypeError(f"check_backward: a Layer is checked on one x, got {len(inputs)} inputs")
     (x,) = inputs
@@ -87,9 +78,9 @@ def _from_layer(layer: Layer, inputs: Arguments, params: Params, seed: int) -> S
         params, x = arguments
         return layer.forward(params, x, jax.random.wrap_key_data(data))
 
-    if params is None:  # a bias of 0, as init gives it, would hide what multiplies it
-        rng, params = np.random.default_rng(seed + 1), jax.jit(layer.init)(init_key, x)
-        params = jax.tree.map(lambda p: np.asarray(p) + 0.1 * rng.standard_normal(p.shape), params)
+    # A bias of 0, as init gives it, would hide what multiplies it.
+    rng, zeros = np.random.default_rng(seed + 1), jax.jit(layer.init)(init_key, x)
+    params = jax.tree.map(lambda p: np.asarray(p) + 0.1 * rng.standard_normal(p.shape), zeros)
     params = cast(params, jnp.float64)
     # If forward draws at random, apply is a different function.
     at_random = any(reads(lambda key: layer.forward(params, x, key), read_key))
@@ -101,7 +92,7 @@ def _from_layer(layer: Layer, inputs: Arguments, params: Params, seed: int) -> S
         forward=forward,
         backward=lambda arguments, residuals, dy: layer.backward(arguments[0], residuals, dy),
         resize=lambda n: (params, rows(x, n)),
-        empty=True,
+        sizes=(*SIZES, 0),
         apply=None if at_random else lambda arguments: layer.apply(*arguments),
     )
 
@@ -122,33 +113,24 @@ def _from_loss(loss: Loss, inputs: Arguments) -> Subject:
         forward=lambda arguments: loss.forward(*arguments),
         backward=backward,
         resize=lambda n: rows(inputs, n),
+        sizes=SIZES,
         constant="target",
     )
 
 
 def _from_functions(subject: Any, reference: Function | None, arguments: Arguments) -> Subject:
     """A (forward, backward) pair, or a function whose custom_vjp rule jax.vjp will ask."""
-    if callable(subject):
-        function = subject
+    is_pair = not callable(subject)
+    function = subject[0] if is_pair else subject
 
-        def forward(arguments: Arguments) -> tuple[Tree, Residuals]:
-            return subject(*arguments), ()
+    def forward(arguments: Arguments) -> tuple[Tree, Residuals]:
+        given = function(*arguments)
+        return given if is_pair else (given, ())
 
-        def backward(arguments: Arguments, _: Residuals, dy: Tree, /) -> Sequence[Tree]:
-            _, pull = jax.vjp(subject, *arguments)
-            gradients: Sequence[Tree] = pull(dy)
-            return gradients
-    else:
-        function, rule = subject
-
-        def forward(arguments: Arguments) -> tuple[Tree, Residuals]:
-            y, residuals = function(*arguments)
-            return y, residuals
-
-        def backward(arguments: Arguments, residuals: Residuals, dy: Tree, /) -> Sequence[Tree]:
-            given = rule(residuals, dy)
-            alone = len(arguments) == 1 and not (isinstance(given, tuple) and len(given) == 1)
-            return (given,) if alone else given
+    def backward(arguments: Arguments, residuals: Residuals, dy: Tree) -> Sequence[Tree]:
+        given = subject[1](residuals, dy) if is_pair else jax.vjp(subject, *arguments)[1](dy)
+        alone = len(arguments) == 1 and not (isinstance(given, tuple) and len(given) == 1)
+        return (given,) if alone else given
 
     def plain(arguments: Arguments) -> Tree:
         return forward(arguments)[0] if reference is None else reference(*arguments)
@@ -177,7 +159,7 @@ flatten: Callable[[Tree], tuple[list[Array], Tree]] = jax.tree.flatten
 
 def is_floating(leaf: Tree) -> bool:
     """Whether a leaf is a floating-point array or number, to be differentiated by."""
-    if hasattr(leaf, "dtype") and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+    if leaf is None or jnp.issubdtype(getattr(leaf, "dtype", np.void), jax.dtypes.prng_key):
         return False
     return jnp.issubdtype(jnp.result_type(leaf), jnp.floating)
 
