@@ -18,19 +18,15 @@ from backhand.losses import Loss
 SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
 
 
-class NetAndLoss(Protocol):
-    """What `explain` needs of a `Training`."""
+class _NetAndLoss(Protocol):  # what `explain` needs of a `Training`
+    @property
+    def net(self) -> Layer: ...
 
     @property
-    def net(self) -> Layer:
-        """The net."""
-
-    @property
-    def loss(self) -> Loss:
-        """The loss of its predictions."""
+    def loss(self) -> Loss: ...
 
 
-def explain(training: NetAndLoss, params: Params, x: HostOrDevice, y: HostOrDevice) -> Explanation:
+def explain(training: _NetAndLoss, params: Params, x: HostOrDevice, y: HostOrDevice) -> Explanation:
     """The computational graph of a net's loss on one batch, each gradient by hand and by autodiff.
 
     Args:
@@ -171,7 +167,7 @@ def _kept(step: Step, rule: Rule, names: dict[str, str]) -> tuple[str, ...]:
     return tuple(kept)
 
 
-def _check(training: NetAndLoss, params: Params, x: HostOrDevice, y: HostOrDevice) -> None:
+def _check(training: _NetAndLoss, params: Params, x: HostOrDevice, y: HostOrDevice) -> None:
     if not hasattr(training, "net") or not hasattr(training, "loss"):
         wanted = "a Training, with a net and a loss"
         raise TypeError(f"explain: training should be {wanted}, got {training!r}")

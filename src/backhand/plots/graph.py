@@ -71,12 +71,10 @@ def computational_graph(nodes: Sequence[GraphNode], title: str) -> Drawing:
         axes.set(xlim=(0, full), ylim=(height, 0))
         axes.axis("off")
         axes.text(LEFT, 0.16, title, va="center", fontsize=11, weight="bold")
-        for left, back, text in (
-            (LEFT, False, "forward: values"),
-            (2.1, True, "backward: gradients"),
-        ):
+        legend = ((LEFT, "forward: values", INK), (2.1, "backward: gradients", RUST))
+        for back, (left, text, colour) in enumerate(legend):
             axes.plot([left, left + 0.4], [0.42, 0.42], SERIES[back], ls=DASHES[back])
-            _text(axes, left + 0.48, 0.42, text, RUST if back else INK)
+            _write(axes, left + 0.48, 0.42, (text, colour, "normal"))
         for box in boxes.values():
             _box(axes, box)
         for node, above in zip(spine, [None, *spine], strict=False):
@@ -142,16 +140,16 @@ def _places(
     return boxes
 
 
-def _text(axes: Axes, x: float, y: float, text: str, colour: str, weight: str = "normal") -> None:
-    axes.text(x, y, text, va="center", fontsize=8.5, color=colour, weight=weight)
+def _write(axes: Axes, x: float, y: float, *lines: Line) -> None:
+    for i, (text, colour, weight) in enumerate(lines):
+        axes.text(x, y + i * LINE, text, va="center", fontsize=8.5, color=colour, weight=weight)
 
 
 def _box(axes: Axes, box: Box) -> None:
     corner, size = (box.left, box.middle - box.half), (box.right - box.left, 2 * box.half)
     look: Options = {"fill": False, "linewidth": 1.4, "edgecolor": SERIES[0]}
     axes.add_patch(FancyBboxPatch(corner, *size, "round,pad=0,rounding_size=0.06", **look))
-    for i, line in enumerate(box.lines):
-        _text(axes, box.left + PAD, corner[1] + PAD + (i + 0.5) * LINE, *line)
+    _write(axes, box.left + PAD, corner[1] + PAD + LINE / 2, *box.lines)
 
 
 def _arrow(axes: Axes, *points: tuple[float, float], back: bool = False) -> None:
@@ -175,8 +173,7 @@ def _between(axes: Axes, above: Box, below: Box, linked: bool) -> None:
         _arrow(axes, (SPINE + 0.14, start), (SPINE + 0.14, end))
         _arrow(axes, (SPINE + 0.3, end), (SPINE + 0.3, start), back=True)
     first = (start + end - (len(above.below) - 1) * LINE) / 2
-    for i, line in enumerate(above.below):
-        _text(axes, SPINE + WORDS, first + i * LINE, *line)
+    _write(axes, SPINE + WORDS, first, *above.below)
 
 
 def _around(axes: Axes, source: Box, target: Box, lane: float) -> None:

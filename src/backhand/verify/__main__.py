@@ -2,6 +2,7 @@
 
 import argparse
 import pkgutil
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -79,14 +80,10 @@ def make_parser() -> Parser:
 
 def shape(text: str) -> tuple[int, ...]:
     """8,16 as (8, 16)."""
-    try:
-        sizes = tuple(map(int, text.split(",")))
-    except ValueError:
-        sizes = (0,)
-    if min(sizes) < 1:
+    if not re.fullmatch(r"[1-9]\d*(,[1-9]\d*)*", text):
         wanted = f"whole numbers from 1 with commas between, such as 8,16, got {text!r}"
         raise argparse.ArgumentTypeError(f"a shape is {wanted}")
-    return sizes
+    return tuple(map(int, text.split(",")))
 
 
 def make_inputs(

@@ -54,9 +54,15 @@ class Case:
         """The plain function's value."""
         return self.subject.function(self.merge(values))
 
+    def rule(self, values: Sequence[Array], dy: Tree) -> Sequence[Tree]:
+        """The gradients that the subject's own rule gives: backward after forward."""
+        arguments = self.merge(values)
+        _, residuals = self.subject.forward(arguments)
+        return self.subject.backward(arguments, residuals, dy)
+
     def by_hand(self, values: Sequence[Array], dy: Tree) -> list[Array]:
-        """The gradient by each leaf that the subject's own rule gives."""
-        return self.aligned(self.subject.rule(self.merge(values), dy))
+        """Those by each floating leaf."""
+        return self.aligned(self.rule(values, dy))
 
     def by_jax(self, values: Sequence[Array], dy: Tree) -> list[Array]:
         """The same by JAX's reverse mode through the plain function."""

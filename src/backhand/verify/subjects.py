@@ -37,11 +37,6 @@ class Subject(NamedTuple):
     constant: str = ""  # an argument that is not differentiated by
     apply: Callable[[Arguments], Tree] | None = None  # forward's value, if that is not function's
 
-    def rule(self, arguments: Arguments, dy: Tree) -> Sequence[Tree]:
-        """The gradients by hand: backward after forward."""
-        _, residuals = self.forward(arguments)
-        return self.backward(arguments, residuals, dy)
-
 
 def as_subject(
     subject: object, inputs: Arguments, reference: Function | None, seed: int
