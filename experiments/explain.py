@@ -129,15 +129,13 @@ multiplies entry by entry, as quotients and squares are taken. Σₙ is a sum ov
 one along a row. y(n) is the label of example n; row n of the one-hot Y is 1 there, else 0."""
 FORWARD = """
 A row is an example, n; a column a unit. Points and weights have few decimals, to be checked by
-hand; all else is computed in float64, and rounded for the eye. What is kept is what the chain
-rule needs on the way back."""
+hand; all else is computed in float64, and rounded for the eye."""
 CHAIN = """
 Let v = f(u) be one step, and dv, how L depends on v, be known. Nudge u by δu: v moves by J δu,
 where J is the derivative of every entry of v by every entry of u; and L moves by dv · J δu = (Jᵀ
-dv) · δu. So du = Jᵀ dv. That is all: a layer's backward is Jᵀ, worked out for its forward, and
-never written down as a matrix. With a parameter in place of u it gives the parameter's gradient.
-If u is used in several places, L depends on it through each, and what they send back is summed.
-We start at the end, where dL = 1, since L is L, and take the steps from the last to the first."""
+dv) · δu. So du = Jᵀ dv. A layer's backward is Jᵀ, worked out for its forward. With a parameter in
+place of u it gives the parameter's gradient. If u is used in several places, L depends on it
+through each, and what they send back is summed. We start at the end, where dL = 1, since L is L."""
 ENTRY = """
 The weight at [0, 0] takes the first number of every example to the first unit z. That unit is
 x[n, 0] times the weight, plus what does not depend on it; so its derivative by the weight is x[n,

@@ -49,8 +49,7 @@ def train(config: Config, run: runs.Run) -> None:
         tried = list(mutants(entries))[turn :: len(SHAPES)][:: config.every]
         progress.epochs = len(entries) + len(tried)
         for number, (name, entry) in enumerate(entries.items(), start=1):
-            found = judge(entry.subject, entry.inputs, DTYPES, config.seed)
-            right.append({"name": name, **found})
+            right.append({"name": name, **judge(entry.subject, entry.inputs, DTYPES, config.seed)})
             progress.show(number, {})
         for number, mutant in enumerate(tried):
             if not equivalent(mutant, config.seed):

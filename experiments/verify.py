@@ -26,10 +26,9 @@ DTYPES = ("float32", "bfloat16", "float16")
 GRADIENT = 1e-12  # ‖by hand − autodiff‖/‖autodiff‖ in float64, as check_backward asks
 STEPS, BATCH_SIZE = 500, 32
 OPTIMIZERS = {"SGD": optax.sgd(0.1), "Adam": optax.adam(1e-3)}
-# Parameters, of size about 1, may drift apart by 1e-9 in float64: a term wrong by a part in a
-# million shows, while rounding stays near 1e-15. But training 20 layers is chaotic, and a rounding
-# grows. So a second training by autodiff, from a start one rounding away, says how far rounding
-# alone drifts; 100 times that is allowed.
+# In float64 a term wrong by a part in a million shows by 1e-9, while rounding stays near 1e-15. But
+# training 20 layers is chaotic, and a rounding grows: how far, a second training by autodiff says,
+# from a start one rounding away; 100 times that is allowed.
 DRIFT, CHAOS = 1e-9, 100
 
 

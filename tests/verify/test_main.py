@@ -86,7 +86,7 @@ def test_wrong(folder, capsys):
         ),
         ("my_module:layer --shape 4,2 --shape 4", "a Layer is checked on one x, got 2 inputs"),
         ("my_module:__name__ --shape 4", "subject should be a Layer"),
-        ("backhand:linear --shape 4,2", "linear is a function: one with a custom_vjp rule needs"),
+        ("backhand:linear --shape 4,2", "one that makes layers should be called, as in linear(10)"),
         ("my_module:rule --shape 4 --shape 4", "needs reference=, the plain function"),
         ("my_module:rule --reference my_module:no --shape 4 --shape 4", "has no attribute 'no'"),
         ("backhand:squared_error --shape 4,2", "a Loss is checked on a prediction and a target"),

@@ -52,9 +52,9 @@ def as_subject(
         return _from_functions(subject, reference, arguments)
     if callable(subject):
         raise TypeError(
-            f"check_backward: {_name_of(subject)} is a function: one with a custom_vjp rule needs "
-            f"reference=, the plain function that it should agree with (with itself it always "
-            f"agrees); one that makes layers should be called, as in linear(10)"
+            f"check_backward: a function with a custom_vjp rule needs reference=, the plain "
+            f"function that it should agree with (with itself it always agrees), and one that "
+            f"makes layers should be called, as in linear(10); got {subject!r}"
         )
     raise TypeError(
         f"check_backward: subject should be a Layer, a Loss, a (forward, backward) pair, or a "
@@ -137,7 +137,7 @@ def _from_functions(subject: Any, reference: Function | None, arguments: Argumen
     if len(names) < len(arguments):  # *args
         names = tuple(f"argument{i}" for i in range(len(arguments)))
     return Subject(
-        name=_name_of(function),
+        name=getattr(function, "__name__", type(function).__name__),
         names=names,
         arguments=arguments,
         function=plain,
@@ -178,6 +178,8 @@ def filled(inputs: Arguments, seed: int) -> Arguments:
 
     def fill(leaf: Tree) -> Tree:
         if not isinstance(leaf, jax.ShapeDtypeStruct):
+            if is_floating(leaf):
+                checks.finite("check_backward", "input", leaf)
             return leaf
         if not jnp.issubdtype(leaf.dtype, jnp.floating):
             wanted = f"values are needed, not only a shape, for the {leaf.dtype} input {leaf}"
@@ -185,9 +187,6 @@ def filled(inputs: Arguments, seed: int) -> Arguments:
         return rng.standard_normal(leaf.shape)
 
     filled: Arguments = cast(jax.tree.map(fill, inputs), jnp.float64)
-    for leaf in jax.tree.leaves(filled):
-        if is_floating(leaf):
-            checks.finite("check_backward", "input", leaf)
     return filled
 
 
@@ -195,7 +194,3 @@ def rows(tree: Tree, n: int) -> Tree:
     """n rows of each leaf, taken round and round."""
     turns = np.arange(n)
     return jax.tree.map(lambda a: placed(np.asarray(a)[turns % max(len(a), 1)], a.dtype), tree)
-
-
-def _name_of(function: object) -> str:
-    return str(getattr(function, "__name__", type(function).__name__))
