@@ -81,10 +81,8 @@ def explain(training: _NetAndLoss, params: Params, x: HostOrDevice, y: HostOrDev
         columns = (jax.tree.leaves(tree) for tree in (step.params, *step.dparams))
         for leaf, value, *pair in reversed(list(zip(leaves, *columns, strict=True))):
             share = _share(name, rule.back[leaf].named(names), pair, came)
-            said = names[leaf], f"a parameter of {step.name}"
-            node = Node(
-                names[leaf], "parameter", *said, np.asarray(value), share.gradient, (share,)
-            )
+            said, a = (names[leaf], f"a parameter of {step.name}"), np.asarray(value)
+            node = Node(names[leaf], "parameter", *said, a, share.gradient, (share,))
             nodes.append(node._replace(layer=step.name, path=step.path))
         for i in step.inputs:
             shares[values[i]].append(_share(name, rule.back["x"].named(names), step.dx, came))

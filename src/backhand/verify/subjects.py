@@ -74,8 +74,8 @@ def _from_layer(layer: Layer, inputs: Arguments, seed: int) -> Subject:
         return layer.forward(params, x, jax.random.wrap_key_data(data))
 
     # A bias of 0, as init gives it, would hide what multiplies it.
-    rng, zeros = np.random.default_rng(seed + 1), jax.jit(layer.init)(init_key, x)
-    params = jax.tree.map(lambda p: np.asarray(p) + 0.1 * rng.standard_normal(p.shape), zeros)
+    rng, params = np.random.default_rng(seed + 1), jax.jit(layer.init)(init_key, x)
+    params = jax.tree.map(lambda p: np.asarray(p) + 0.1 * rng.standard_normal(p.shape), params)
     params = cast(params, jnp.float64)
     # If forward draws at random, apply is a different function.
     at_random = any(reads(lambda key: layer.forward(params, x, key), read_key))
