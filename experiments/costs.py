@@ -1,19 +1,13 @@
 """The cost ledger: what does each layer's backward pass cost, by hand and by autodiff?
 
-For every layer and some whole nets, side by side:
-
-    kept    bytes that wait from forward to backward, each array once, without the parameters
-    FLOPs   of the backward pass, as XLA counts them in what it compiled
-    temp    bytes of scratch space of the compiled backward pass
-    time    forward and backward in one jitted function, in interleaved rounds
-
-Losses are reported as plainly as wins. `make costs` runs it.
+The report's LEDGER and TIMES say what is measured. Losses are reported as plainly as wins. `make
+costs` runs it.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -22,17 +16,14 @@ import numpy as np
 import backhand as bh
 from backhand import plots, runs
 from backhand.checks import positive_integer
-from backhand.layer import Array, Params, Residuals, Tree
+from backhand.layer import Array, Key, Params, Residuals, Tree
 from backhand.models import perceptron, perceptron_name
 from backhand.reporting import Report, Table, interleaved, paragraph, ratio
 from backhand.training import Progress
+from backhand.verify.catalogue import ACTIVATIONS
 
 WIDTH = 1024  # of what goes into an activation
-ACTIVATIONS = (
-    bh.relu, bh.leaky_relu(), bh.elu(), bh.softplus, bh.tanh, bh.sigmoid, bh.gelu, bh.silu,
-    bh.softmax,
-)  # fmt: skip
-# The lab's three, and the bench's, of relu units.
+# The lab's three nets, and the bench's, of relu units.
 NETS = ((64, (), 10), (64, (128,), 10), (64, (128, 64), 10), (784, (256, 128), 10))
 SUBJECTS = {
     "linear(256)": (bh.linear(256), 784),
@@ -62,24 +53,16 @@ class Config(runs.Config):
         positive_integer("config", "rounds", self.rounds, least=2)
 
 
-class Passes(NamedTuple):
-    """One way to differentiate: `forward(params, x)` -> (y, kept); `backward(params, kept, dy)`."""
+def ways(layer: bh.Layer) -> dict[str, bh.Layer]:
+    """The layer, and one whose residuals and backward are autodiff's."""
 
-    forward: Callable[[Params, Array], tuple[Array, Residuals]]
-    backward: Callable[[Params, Residuals, Array], Tree]
+    def forward(params: Params, x: Array, key: Key) -> tuple[Array, Residuals]:
+        return jax.vjp(lambda params, x: layer.forward(params, x, key)[0], params, x)
 
+    def backward(_: Params, pull_back: Callable[[Array], Tree], dy: Array) -> Tree:
+        return pull_back(dy)
 
-def ways(layer: bh.Layer) -> dict[str, Passes]:
-    """A layer's two ways from dy to (dparams, dx)."""
-
-    def forward(params: Params, x: Array) -> tuple[Array, Residuals]:
-        return layer.forward(params, x, jax.random.key(0))  # no layer of the ledger uses it
-
-    def vjp(params: Params, x: Array) -> tuple[Array, Residuals]:
-        return jax.vjp(lambda params, x: forward(params, x)[0], params, x)
-
-    by_autodiff = Passes(vjp, lambda params, pull_back, dy: pull_back(dy))
-    return {"by hand": Passes(forward, layer.backward), "autodiff": by_autodiff}
+    return {"by hand": layer, "autodiff": layer._replace(forward=forward, backward=backward)}
 
 
 def train(config: Config, run: runs.Run) -> None:
@@ -94,8 +77,8 @@ def train(config: Config, run: runs.Run) -> None:
         params = layer.init(jax.random.key(config.seed), x)
         dy = jnp.asarray(rng.standard_normal(layer.apply(params, x).shape), np.float32)
         measured[name], contests[name] = {}, {}
-        for way, passes in ways(layer).items():
-            measured[name][way], contests[name][way] = measure(passes, params, x, dy)
+        for way, either in ways(layer).items():
+            measured[name][way], contests[name][way] = measure(either, params, x, dy)
     progress.begin(len(SUBJECTS), "timing", config.rounds)
     times = interleaved(contests, config.rounds, rng, on_round=lambda n: progress.show(n, {}))
     progress.clear()
@@ -104,17 +87,17 @@ def train(config: Config, run: runs.Run) -> None:
 
 
 def measure(
-    passes: Passes, params: Params, x: Array, dy: Array
+    layer: bh.Layer, params: Params, x: Array, dy: Array
 ) -> tuple[dict[str, float | None], Callable[[], Tree]]:
     """What one way keeps and costs, and a call of its two passes in one, to be timed."""
 
     @jax.jit
     def both(params: Params, x: Array, dy: Array) -> tuple[Array, Tree]:
-        y, kept = passes.forward(params, x)
-        return y, passes.backward(params, kept, dy)
+        y, kept = layer.forward(params, x, jax.random.key(0))
+        return y, layer.backward(params, kept, dy)
 
-    _, kept = passes.forward(params, x)
-    compiled = jax.jit(passes.backward).lower(params, kept, dy).compile()
+    _, kept = layer.forward(params, x, jax.random.key(0))
+    compiled = jax.jit(layer.backward).lower(params, kept, dy).compile()
     costs = {"kept": float(kept_bytes(kept, params)), **compiled_costs(compiled)}
     return costs, partial(both, params, x, dy)
 

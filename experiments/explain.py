@@ -23,11 +23,8 @@ from backhand.models import Activation, perceptron, perceptron_name
 from backhand.reporting import Report, Table, written
 from backhand.reporting.page import code, details, figures, heading, matrices, paragraph, step
 from backhand.reporting.page import matrix as bordered
-from backhand.training import Progress
 
 WIDEST = 8  # columns of a matrix, and layers: nobody reads more numbers than that
-LOSSES = ("cross_entropy", "softmax_cross_entropy")
-WAYS = ("value", "by hand", "autodiff")
 STEPS = (1.0, 0.1, 0.01)  # sizes of the step downhill, as parts of the learning rate
 
 
@@ -75,32 +72,25 @@ def load(config: Config) -> data.Dataset:
 def explained(config: Config, loss: str) -> tuple[bh.Training, Params, Explanation]:
     """The net that ends in this loss, its weights, and its graph for the batch, in float64."""
     x, y = load(config)["batch"]
-    net, optimizer = perceptron(config.hidden, config.classes, config.activation), optax.sgd(1.0)
+    net = perceptron(config.hidden, config.classes, config.activation)
     with jax.enable_x64(True):
         params = net.init(jax.random.key(config.seed), x)
         params = jax.tree.map(lambda p: jnp.asarray(np.asarray(p).round(2)), params)  # to be copied
-        training = bh.Training(net, bh.softmax_cross_entropy, optimizer)
         if loss == "cross_entropy":
             net, params = bh.serial(*net.parts, bh.softmax), (*params, ())
-            training = bh.Training(net, bh.cross_entropy, optimizer)
+        training = bh.Training(net, getattr(bh, loss), optax.sgd(1.0))
         return training, params, bh.explain(training, params, x, y)
 
 
 def train(config: Config, run: runs.Run, batch: data.Dataset) -> None:
-    """Explain the net with softmax and loss apart and together, and take steps downhill."""
-    progress = Progress(1, parts=3)
-    for part, loss in enumerate(LOSSES):
-        progress.begin(part, f"net and {loss}")
-        explained(config, loss)
-    progress.begin(2, "steps downhill")
+    """Explain the net, and take steps downhill."""
     training, params, explanation = explained(config, config.loss)
-    arrays: dict[str, Any] = {
-        f"{way} {node.name}": array
-        for node in explanation.nodes
-        for way, array in zip(WAYS, (node.value, *node.gradient[:2]), strict=True)
-    }
+    arrays: dict[str, Any] = {}
+    for node in explanation.nodes:
+        arrays[f"value {node.name}"] = node.value
+        arrays[f"by hand {node.name}"] = node.gradient.by_hand
+        arrays[f"autodiff {node.name}"] = node.gradient.autodiff
     run.keep("net", params, steps=downhill(config, training, params, *batch["batch"]), **arrays)
-    progress.clear()
 
 
 def downhill(
@@ -125,53 +115,43 @@ RIGHT = (
 )
 WRONG = "A gradient by hand is not autodiff's: a backward pass of the net is wrong."
 READING = """
-A computational graph says what is computed from what. Every box is a node: the batch x, the
-parameters w and b, the values made of them, and at the end the loss L, a single number.
-
-Follow the solid arrows down: the forward pass computes each value from those that point to it.
-Each box has its formula, its shape, and its norm, √Σ v²: one number for how large its entries
-are.
+Every box is a node: the batch x, the parameters w and b, the values made of them, and at the end
+the loss L, a single number. Follow the solid arrows down: the forward pass computes each value
+from those that point to it. Each box has its formula, its shape, and its norm, √Σ v².
 
 Follow the dashed arrows up: the backward pass goes the same ways back. For each value v it finds
 dv, short for ∂L/∂v: an array like v, whose every entry says by how much L would grow, per unit,
 if that entry of v grew. It is made from the gradients of what v went into, and from what was kept
-there. Nothing further on is asked again, so one way back is enough for all of them. The labels y
-get no gradient: they are what was so, and not ours to change.
+there; one way back is enough for all. The labels y get no gradient: they are what was so.
 
 In the formulas two matrices side by side are multiplied, and ᵀ swaps rows and columns; ⊙
 multiplies entry by entry, as quotients and squares are taken. Σₙ is a sum over the N examples, Σₖ
-one along a row. y(n) is the label of example n, and row n of the one-hot Y is 1 at that class,
-else 0."""
+one along a row. y(n) is the label of example n; row n of the one-hot Y is 1 there, else 0."""
 FORWARD = """
-A row is an example, n; a column a unit. Points and weights have few decimals, so that the numbers
-can be checked by hand; all else is computed in float64, and rounded for the eye. What is kept for
-the way back is what the chain rule needs there."""
+A row is an example, n; a column a unit. Points and weights have few decimals, to be checked by
+hand; all else is computed in float64, and rounded for the eye."""
 CHAIN = """
 Let v = f(u) be one step, and dv, how L depends on v, be known. Nudge u by δu: v moves by J δu,
 where J is the derivative of every entry of v by every entry of u; and L moves by dv · J δu = (Jᵀ
-dv) · δu. So du = Jᵀ dv. That is all: a layer's backward is Jᵀ, worked out for its forward, and
-never written down as a matrix. With a parameter in place of u it gives the parameter's gradient.
-If u is used in several places, L depends on it through each, and what they send back is summed.
-We start at the end, where dL = 1, since L is L, and take the steps from the last to the first."""
+dv) · δu. So du = Jᵀ dv. A layer's backward is Jᵀ, worked out for its forward. With a parameter in
+place of u it gives the parameter's gradient. If u is used in several places, L depends on it
+through each, and what they send back is summed. We start at the end, where dL = 1, since L is L."""
 ENTRY = """
 The weight at [0, 0] takes the first number of every example to the first unit z. That unit is
 x[n, 0] times the weight, plus what does not depend on it; so its derivative by the weight is x[n,
 0], and the gradient is the sum of the products. The 1/N of the mean loss entered once, in the
-loss's backward; from there on the sums over the batch do the rest, and no layer divides by it."""
+loss's backward, and no layer divides by it."""
 FUSED = """
 Softmax can be a layer of its own, with cross-entropy of its probabilities p after it. Now put in
 what dp is: −1/(N p) at the true class, 0 elsewhere. Then Σₖ p ⊙ dp is −1/N in every row, and p
-cancels: dz = p/N at the other classes and (p − 1)/N at the true one. With the one-hot Y, dz = (p
-− Y)/N: what was predicted, less what was so.
+cancels: with the one-hot Y, dz = (p − Y)/N: what was predicted, less what was so.
 
 Together they are safer, too. dp grows without bound as p nears 0, and no entry of (p − Y)/N is
-larger in size than 1/N. And if p is so small that it is 0 to the last digit, the gradient is lost
-apart, and right together, as make losses shows. That is why there is softmax_cross_entropy."""
+larger in size than 1/N. If p is so small that it is 0 to the last digit, the gradient is lost
+apart, and right together, as make losses shows."""
 DOWNHILL = """
 What the gradient is for: subtract η times it from every parameter. To first order L then falls by
-η ‖g‖², with g all parameters' gradients together. The smaller the step, the nearer the ratio of
-the two is to 1: the gradient is the slope where we stand, and along a long step the slope
-changes."""
+η ‖g‖², with g all parameters' gradients; the ratio of the two nears 1 as the step gets small."""
 
 
 def report(config: Config, run: runs.Run, batch: data.Dataset) -> Report:
@@ -232,10 +212,10 @@ def forward(nodes: tuple[Node, ...], y: np.ndarray) -> list[str]:
     for node in nodes:
         if node.kind in ("value", "loss"):
             shown = [*(name for name in node.inputs if name in parameters), node.name]
-            kept = ", ".join(map(str, node.kept)) or "nothing"
-            said = [f"{node.layer}: {node.words}.", f"Kept for the way back: {kept}."]
+            said = paragraph(f"{node.layer}: {node.words}.")
             numbers = matrices(*(matrix(name, value[name]) for name in shown))
-            pieces.append(step(node.formula, paragraph(said[0]), numbers, paragraph(said[1])))
+            kept = paragraph(f"Kept: {', '.join(node.kept) or 'nothing'}.")
+            pieces.append(step(node.formula, said, numbers, kept))
     return pieces
 
 
@@ -244,8 +224,8 @@ def backward(nodes: tuple[Node, ...]) -> list[str]:
     pieces, header = [], ("norm of", "by hand", "autodiff", "difference")
     for source in reversed(nodes):
         sent = [node for node in nodes if source.name in (share.source for share in node.shares)]
+        sent.sort(key=lambda node: node.kind != "parameter")
         if sent:
-            sent.sort(key=lambda node: node.kind != "parameter")
             said = [paragraph(f"{node.chain}: {node.chain_in_words}.") for node in sent]
             numbers = matrices(*(matrix(f"d{node.name}", node.gradient.by_hand) for node in sent))
             table = Table(header, [(f"d{node.name}", *norms(node)) for node in sent]).html()
@@ -256,7 +236,8 @@ def backward(nodes: tuple[Node, ...]) -> list[str]:
 
 def fused(config: Config, y: np.ndarray) -> list[str]:
     """What happens to the gradient when softmax and cross-entropy are put together."""
-    (*_, apart), (*_, together) = (explained(config, loss) for loss in LOSSES)
+    *_, apart = explained(config, "cross_entropy")
+    *_, together = explained(config, "softmax_cross_entropy")
     z, p = apart["p"].inputs[0], apart["p"].value
     dp, *dz = (n.gradient.by_hand for n in (apart["p"], apart[z], together[z]))
     shown = {"p": p, "Y": np.eye(config.classes)[y], "dp = −Y / (N p)": dp}
@@ -270,10 +251,9 @@ def one_entry(nodes: tuple[Node, ...]) -> Table:
     w = next(node for node in nodes if node.kind == "parameter")
     z = next(node for node in nodes if w.name in node.inputs)
     x, dz = nodes[0].value[:, 0], z.gradient.by_hand[:, 0]
-    terms = enumerate(zip(x, dz, x * dz, strict=True))
-    rows = [(str(n), *map(number, term)) for n, term in terms]
-    rows += [("sum", "", "", number(x @ dz))]
-    rows += [("autodiff", "", "", number(w.gradient.autodiff[0, 0]))]
+    rows = [(str(n), *map(number, term)) for n, term in enumerate(zip(x, dz, x * dz, strict=True))]
+    rows.append(("sum", "", "", number(x @ dz)))
+    rows.append(("autodiff", "", "", number(w.gradient.autodiff[0, 0])))
     return Table(("n", "x[n, 0]", f"d{z.name}[n, 0]", f"d{w.name}[0, 0]"), rows)
 
 

@@ -13,7 +13,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from matplotlib.axes import Axes
 
 import backhand as bh
 from backhand import data, plots, runs
@@ -27,10 +26,9 @@ DTYPES = ("float32", "bfloat16", "float16")
 GRADIENT = 1e-12  # ‖by hand − autodiff‖/‖autodiff‖ in float64, as check_backward asks
 STEPS, BATCH_SIZE = 500, 32
 OPTIMIZERS = {"SGD": optax.sgd(0.1), "Adam": optax.adam(1e-3)}
-# Parameters, of size about 1, may drift apart by 1e-9 in float64: a term wrong by a part in a
-# million shows, while rounding stays near 1e-15. But training 20 layers is chaotic, and a rounding
-# grows. So a second training by autodiff, from a start one rounding away, says how far rounding
-# alone drifts; 100 times that is allowed.
+# In float64 a term wrong by a part in a million shows by 1e-9, while rounding stays near 1e-15. But
+# training 20 layers is chaotic, and a rounding grows: how far, a second training by autodiff says,
+# from a start one rounding away; 100 times that is allowed.
 DRIFT, CHAOS = 1e-9, 100
 
 
@@ -61,12 +59,9 @@ def train(config: Config, run: runs.Run, digits: data.Dataset) -> None:
         found[f"trained, {name}"] = bh.Report(name, checks)
     progress.clear()
     for name, verdict in found.items():
-        shares = {
-            check.name: 1 / check.margin if check.margin else np.inf for check in verdict.checks
-        }
+        shares = {check.name: check.share for check in verdict.checks}
         run.keep(name, ok=verdict.ok, shares=shares, story=str(verdict))
-    wrong = [str(verdict) for verdict in found.values() if not verdict.ok]
-    if wrong:
+    if wrong := [str(verdict) for verdict in found.values() if not verdict.ok]:
         print("\n\n".join(wrong))
         raise SystemExit(1)
 
@@ -107,56 +102,40 @@ def apart(a: Tree, b: Tree, order: float) -> Array:
 RIGHT = "Every backward pass is right: each check of each subject stays within its tolerance."
 WRONG = "A backward pass is WRONG: its report stands below the picture."
 READING = """
-A dot is a subject; left of the line it is right. What is below a millionth is drawn there. In
-float64 a gradient by hand is compared with jax.vjp of the plain forward, and that with the slopes
-of the forward's values. In float32, bfloat16 and float16 it may be twice as far from the float64
-gradient as autodiff in the same dtype, and a few ulps. A training by hand may drift from the one
-by autodiff, in any parameter at any step, by 1e-9, or by 100 times as much as a rounding of the
-start alone makes autodiff drift from itself."""
+A dot is a subject, a diamond their mean; left of its row's bar, at 1, a subject is right. What is
+below a millionth is drawn there. In float64 a gradient by hand is compared with jax.vjp of the
+plain forward, and that with the slopes of the forward's values. In float32, bfloat16 and float16 it
+may be twice as far from the float64 gradient as autodiff in the same dtype, and a few ulps. A
+training by hand may drift from the one by autodiff, in any parameter at any step, by 1e-9, or by
+100 times as much as a rounding of the start alone makes autodiff drift from itself."""
 
 
 def report(_: Config, run: runs.Run, __: data.Dataset) -> Report:
     """The page: every check of every subject as a share of its tolerance."""
-    found = {name: kept.facts for name, kept in run.kept.items()}
     rows: list[tuple[object, ...]] = []
     kinds: dict[str, list[float]] = {}
-    for name, facts in found.items():
-        shares = {re.split("[,:]", check)[0]: 0.0 for check in facts["shares"]}
-        for check, share in facts["shares"].items():
+    for name, kept in run.kept.items():
+        shares: dict[str, float] = {}
+        for check, share in kept.facts["shares"].items():
             kind = re.split("[,:]", check)[0]
-            shares[kind] = max(shares[kind], np.nan_to_num(share, nan=np.inf))
+            shares[kind] = max(shares.get(kind, 0.0), np.nan_to_num(share, nan=np.inf))
         for kind, share in shares.items():
             kinds.setdefault(kind, []).append(share)
         worst = max(shares, key=shares.__getitem__)
-        verdict = "right" if facts["ok"] else "WRONG"
-        rows.append((name, len(facts["shares"]), worst, f"{shares[worst]:.1e}", verdict))
+        verdict = "right" if kept.facts["ok"] else "WRONG"
+        rows.append((name, len(kept.facts["shares"]), worst, f"{shares[worst]:.1e}", verdict))
     header = ("subject", "checks", "nearest to its tolerance", "share", "verdict")
     table = Table(header, rows, "Each subject's check that is nearest to its tolerance")
-    stories = {name: code(facts["story"]) for name, facts in found.items()}
-    wrong = [story for name, story in stories.items() if not found[name]["ok"]]
-    every = details("Every report", *stories.values())
-    picture = run.figure("shares", shares_of_tolerance(kinds), wide=True)
+    stories = [(kept.facts["ok"], code(kept.facts["story"])) for kept in run.kept.values()]
+    wrong = [story for ok, story in stories if not ok]
+    every = details("Every report", *(story for _, story in stories))
+    seen = {kind: np.clip(shares, 1e-6, 1e6) for kind, shares in kinds.items()}
+    mark = ("tolerance", dict.fromkeys(seen, 1.0))
+    drawing = plots.dots(seen, "Checks", "figure / tolerance", marks=mark, log=True, wide=True)
+    picture = run.figure("shares", drawing, wide=True)
     pieces = [*wrong, paragraph(READING), table.html(), every]
-    title = "Are the backward passes right?"
-    return Report(title, WRONG if wrong else RIGHT, picture, pieces, table)
-
-
-def shares_of_tolerance(kinds: dict[str, list[float]]) -> plots.Drawing:
-    """A row of dots for each kind of check, on a logarithmic axis from 1e-6 to 1e6."""
-
-    def panel(axes: Axes) -> None:
-        for row, shares in enumerate(kinds.values()):
-            seen = np.clip(shares, 1e-6, 1e6)
-            height = row + np.linspace(-0.3, 0.3, len(seen))
-            axes.plot(seen, height, "o", markersize=3, color=plots.SERIES[row % 2])
-        axes.axvline(1, color=plots.INK, linestyle="-", linewidth=1)
-        axes.set(xscale="log", xlabel="figure / tolerance", ylim=(len(kinds) - 0.5, -0.5))
-        axes.set_xticks([tick for tick in 10.0 ** np.arange(-6, 7, 2) if tick < axes.get_xlim()[1]])
-        axes.xaxis.set_major_formatter("{x:g}")  # powers of ten would be too small to read
-        axes.set_yticks(range(len(kinds)), list(kinds))
-
-    largest = "; ".join(f"{kind} {max(shares):.1e}" for kind, shares in kinds.items())
-    return plots.draw(panel, f"Dots. Largest share of the tolerance by check: {largest}.", 6.4, 4)
+    finding = WRONG if wrong else RIGHT
+    return Report("Are the backward passes right?", finding, picture, pieces, table)
 
 
 if __name__ == "__main__":

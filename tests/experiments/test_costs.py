@@ -31,9 +31,9 @@ def test_both_ways_come_to_the_same():
     net = serial(linear(4), tanh, linear(3))
     params = net.init(jax.random.key(0), x)
     (y, got), (wanted_y, wanted) = (
-        (y, passes.backward(params, kept, dy))
-        for passes in costs.ways(net).values()
-        for y, kept in [passes.forward(params, x)]
+        (y, layer.backward(params, kept, dy))
+        for layer in costs.ways(net).values()
+        for y, kept in [layer.forward(params, x, jax.random.key(0))]
     )
     assert_close(y, wanted_y)
     assert_close(got, wanted)

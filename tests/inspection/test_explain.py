@@ -88,7 +88,7 @@ def test_the_lessons_graph(lesson):
     ]
     assert lesson["z₁"].inputs == ("x", "w₁", "b₁")
     assert lesson["L"].inputs == ("p",)
-    assert {node.name: [str(kept) for kept in node.kept] for node in lesson.nodes if node.kept} == {
+    assert {node.name: list(node.kept) for node in lesson.nodes if node.kept} == {
         "z₁": ["x"],
         "h": ["h"],
         "z₂": ["h"],
@@ -124,9 +124,7 @@ def test_what_is_copied_gets_the_sum(nest):
 
 
 def test_what_is_kept_is_named(nest):
-    assert [str(kept) for kept in nest["L"].kept] == ["softmax(z₅) (120 B)", "y (20 B)"]
-    assert [kept.shared for kept in nest["L"].kept] == [False, False]
-    assert nest["L"].kept[0][2:] == ((5, 3), "float64", 120)
+    assert list(nest["L"].kept) == ["softmax(z₅) (120 B)", "y (20 B)"]
 
 
 def test_the_table_fits_a_terminal(lesson, nest):
@@ -281,7 +279,7 @@ def test_the_gradient_is_not_said_to_point_downhill():
 def test_no_values_to_show_inside_jit():
     params = LESSON.init(jax.random.key(1), X)
     with pytest.raises(
-        TypeError, match=r"explain: params, x, y and key .* a tracer; call explain outside jax.jit"
+        TypeError, match=r"explain: params, x and y .* a tracer; call explain outside jax.jit"
     ):
         jax.jit(
             lambda params: bh.explain(trained(LESSON, bh.cross_entropy), params, X, Y).difference
@@ -316,7 +314,6 @@ def test_one_layer_and_float32():
         (ValueError, "does not suit the params", {"x": np.zeros((5, 7))}),
         (ValueError, "params should be those of the net, but 0.w is missing", {"params": ()}),
         (ValueError, "labels from 0 to 2", {"y": Y + 3}),
-        (TypeError, "key should be a typed key", {"key": 3}),
     ],
 )
 def test_bad_input(error, says, changes):

@@ -14,7 +14,7 @@ def test_every_layer_has_its_rule(name):
     layer = getattr(bh, name)
     layer = layer if isinstance(layer, bh.Layer) else layer(*arguments.get(name, ()))
     own = ("w", "b") if name == "linear" else ()
-    assert formulas.layer_rule(layer, own) is formulas.LAYERS[name]
+    assert formulas.rule_of(layer, own) is formulas.LAYERS[name]
 
 
 @pytest.mark.parametrize(
@@ -22,7 +22,7 @@ def test_every_layer_has_its_rule(name):
 )
 def test_every_loss_has_its_rule(name):
     entry = ENTRIES[name]
-    assert formulas.loss_rule(entry.subject) is formulas.LOSSES[entry.name]
+    assert formulas.rule_of(entry.subject) is formulas.LOSSES[entry.name]
 
 
 def test_no_rule_leaves_a_blank():
@@ -34,7 +34,7 @@ def test_no_rule_leaves_a_blank():
 
 def test_another_with_the_same_name():
     """A name is not enough: with other parameters, or from elsewhere, the rule is general."""
-    assert formulas.layer_rule(bh.linear(2), ("w",)).letter == "v"
+    assert formulas.rule_of(bh.linear(2), ("w",)).letter == "v"
 
     def squared_error():
         def forward(prediction, target):
@@ -42,4 +42,4 @@ def test_another_with_the_same_name():
 
         return bh.Loss(forward, lambda error: error)
 
-    assert formulas.loss_rule(squared_error()).forward.symbols == "loss({x}, y)"
+    assert formulas.rule_of(squared_error()).forward.symbols == "loss({x}, y)"

@@ -107,8 +107,8 @@ def evaluate(params=PARAMS, x=X, y=Y, training=TRAINING, **more):
     bh.evaluate(training, params, x, y, **more)
 
 
-def explain(params=PARAMS, x=X, y=Y, key=None):
-    bh.explain(TRAINING, params, x, y, key)
+def explain(params=PARAMS, x=X, y=Y):
+    bh.explain(TRAINING, params, x, y)
 
 
 def deleted(a):
@@ -380,7 +380,6 @@ CASES = {
         lambda: evaluate(metrics=bh.accuracy), TypeError, "metrics", "function accuracy"),
     "explain: params of another net": (
         lambda: explain(params=OTHER_PARAMS), ValueError, "params", "4.w is (5, 3)"),
-    "explain: a number for a key": (lambda: explain(key=3), TypeError, "key", "3"),
     "explain: labels in floats": (
         lambda: explain(y=Y.astype(np.float32)), TypeError, "y", "float32"),
     "Checkpoints: a config that JSON has not": (

@@ -6,7 +6,7 @@ of a net's layers.
 """
 
 from backhand.inspection.explain import explain
-from backhand.inspection.nodes import Explanation, Gradient, Kept, Node, Share
+from backhand.inspection.nodes import Explanation, Gradient, Node, Share
 from backhand.inspection.summary import summary
 
-__all__ = ["Explanation", "Gradient", "Kept", "Node", "Share", "explain", "summary"]
+__all__ = ["Explanation", "Gradient", "Node", "Share", "explain", "summary"]

@@ -19,17 +19,18 @@ class Words(NamedTuple):
     symbols: str
     words: str
 
+    def named(self, names: dict[str, str]) -> "Words":
+        """With names for what both leave open."""
+        return Words(fill(self.symbols, names), fill(self.words, names))
+
 
 class Rule(NamedTuple):
-    """What a layer or a loss computes, and what it sends back to its input x and each parameter.
-
-    `letter` is what people call its output, and `keeps` what it keeps for its backward.
-    """
+    """What a layer or a loss computes, and what it sends back to its input x and each parameter."""
 
     forward: Words
     back: dict[str, Words]
-    letter: str
-    keeps: tuple[str, ...] = ()
+    letter: str  # what people call its output
+    keeps: tuple[str, ...] = ()  # for its backward
 
 
 def read(text: str) -> dict[str, Rule]:
@@ -47,8 +48,7 @@ def read(text: str) -> dict[str, Rule]:
 
 
 LAYERS = read("""
-linear, keeping {x}: z = {x} {w} + {b} — each row of {x} times each column of {w}, and {b} added to
-    every row
+linear, keeping {x}: z = {x} {w} + {b} — each row of {x} times each column of {w}, plus {b}
 dx = {dy} {w}ᵀ — the weights walked backwards: an entry of {x} gets what each unit of {y} got, times
     the weight between the two, summed over the units
 dw = {x}ᵀ {dy} — for each weight, what went in at one end times what came back at the other, summed
@@ -65,30 +65,24 @@ dx = {dy} ⊙ {y} ⊙ (1 − {y}) — each entry times the sigmoid's slope there
 relu, keeping {x} > 0: h = max({x}, 0) — each entry where it is positive, else 0
 dx = {dy} ⊙ [{x} > 0] — a gate: the gradient passes where {x} was positive, and stops elsewhere
 
-leaky_relu, keeping {x} ≥ 0: h = {x} where {x} ≥ 0, else {arg} {x} — each entry, held back where it
-    is negative
-dx = {dy} ⊙ (1 where {x} ≥ 0, else {arg}) — the gradient passes where {x} was not negative;
-    elsewhere {arg} of it does
+leaky_relu, keeping {x} ≥ 0: h = {x} where {x} ≥ 0, else {arg} {x} — each entry, held back below 0
+dx = {dy} ⊙ (1 where {x} ≥ 0, else {arg}) — all of the gradient, or {arg} of it below 0
 
-elu, keeping {x}: h = {x} where {x} > 0, else {arg} (e^{x} − 1) — each entry, bent towards −{arg}
-    where it is negative
+elu, keeping {x}: h = {x} where {x} > 0, else {arg} (e^{x} − 1) — each entry, never below −{arg}
 dx = {dy} ⊙ (1 where {x} > 0, else {arg} e^{x}) — the gradient passes where {x} was positive; the
     further below 0, the less of it does
 
 softplus, keeping {x}: h = log(1 + e^{x}) — a smooth max(·, 0) of each entry
 dx = {dy} ⊙ σ({x}) — each entry times the softplus's slope there, a sigmoid
 
-gelu, keeping {x}: h = {x} ⊙ Φ({x}) — each entry, weighed by the share Φ of a standard normal below
-    it
+gelu, keeping {x}: h = {x} ⊙ Φ({x}) — each entry, weighed by the standard normal's share Φ below it
 dx = {dy} ⊙ (Φ({x}) + {x} ⊙ φ({x})) — each entry times gelu's slope there, by the product rule, with
     φ the derivative of Φ
 
 silu, keeping {x}: h = {x} ⊙ σ({x}) — each entry, weighed by its own sigmoid
-dx = {dy} ⊙ σ({x}) ⊙ (1 + {x} ⊙ (1 − σ({x}))) — each entry times silu's slope there, by the product
-    rule
+dx = {dy} ⊙ σ({x}) ⊙ (1 + {x} ⊙ (1 − σ({x}))) — times silu's slope there, by the product rule
 
-softmax, keeping {y}: p = softmax({x}) — each row's exponentials over their sum: positive, and every
-    row adds up to 1
+softmax, keeping {y}: p = softmax({x}) — each row's exponentials over their sum, so rows sum to 1
 dx = {y} ⊙ ({dy} − Σₖ {y} ⊙ {dy}) — each score moves all of its row's probabilities; what counts is
     how far its own {dy} is above the row's mean of {dy}, weighed by {y}
 
@@ -105,8 +99,7 @@ dx = {dy} — what leaves {x} as it is leaves its gradient as it is
 """)
 
 LOSSES = read("""
-squared_error, keeping {x} − y: L = 1/N Σₙ ‖{x} − y‖² — each example's squared distance from its
-    target, averaged over the batch
+squared_error, keeping {x} − y: L = 1/N Σₙ ‖{x} − y‖² — the mean squared distance from the target
 dx = 2 ({x} − y) / N — twice the error, so the farther off, the stronger; 1/N is the mean's share
 
 absolute_error, keeping sign({x} − y): L = 1/N Σₙ ‖{x} − y‖₁ — each example's absolute errors,
@@ -146,37 +139,22 @@ def fill(template: str, names: dict[str, str]) -> str:
     return template
 
 
-def layer_rule(layer: Layer, parameters: tuple[str, ...]) -> Rule:
-    """The layer's rule, by its name.
+def rule_of(made: Layer | Loss, parameters: tuple[str, ...] = ()) -> Rule:
+    """The rule of a layer or a loss, by its name.
 
-    One that is not known, or has other parameters, gets what is true of any.
+    What is not known, or has other parameters, gets what is true of any.
     """
-    known = LAYERS.get(layer.name.partition("(")[0])
+    if isinstance(made, Loss):
+        name = made.forward.__qualname__.split(".")[0].lstrip("_")  # that of its constructor
+        if made.forward.__module__ == Loss.__module__ and name in LOSSES:
+            return LOSSES[name]
+        forward = Words("loss({x}, y)", "what the loss's forward says")
+        return Rule(forward, {"x": Words("∂L/∂{x}", "as the loss's backward says")}, "L")
+    known = LAYERS.get(made.name.partition("(")[0])
     if known is not None and set(known.back) == {"x", *parameters}:
         return known
     listed = "".join(f", {{{name}}}" for name in parameters)
-    jacobian = "J the Jacobian of {{y}} by {{{by}}}: as the backward of {layer} says"
-    return Rule(
-        Words(f"{layer.name}({{x}}{listed})", f"what the forward of {layer.name} says"),
-        {
-            name: Words("Jᵀ {dy}", jacobian.format(by=name, layer=layer.name))
-            for name in ("x", *parameters)
-        },
-        "v",
-    )
-
-
-def loss_name(loss: Loss) -> str:
-    """The loss's name: that of the function in which its forward was defined, its constructor."""
-    return loss.forward.__qualname__.split(".")[0].lstrip("_")
-
-
-def loss_rule(loss: Loss) -> Rule:
-    """The loss's rule; one that is not of this library gets what is true of any."""
-    if loss.forward.__module__ == Loss.__module__ and loss_name(loss) in LOSSES:
-        return LOSSES[loss_name(loss)]
-    return Rule(
-        Words("loss({x}, y)", "what the loss's forward says"),
-        {"x": Words("∂L/∂{x}", "as the loss's backward says")},
-        "L",
-    )
+    forward = Words(f"{made.name}({{x}}{listed})", f"what the forward of {made.name} says")
+    says = f"J the Jacobian of {{y}} by {{BY}}: as the backward of {made.name} says"
+    by = ("x", *parameters)
+    return Rule(forward, {k: Words("Jᵀ {dy}", says.replace("BY", k)) for k in by}, "v")

@@ -44,25 +44,6 @@ class Gradient(NamedTuple):
         return self.difference <= rounding * (size + 1e-3 * float(np.nan_to_num(self.came)))
 
 
-class Kept(NamedTuple):
-    """An array kept for the backward pass.
-
-    `symbols` say what it is, "" if nothing does; `shared` is whether it is a node's value or y,
-    kept anyway.
-    """
-
-    symbols: str
-    shared: bool
-    shape: tuple[int, ...]
-    dtype: str
-    bytes: int
-
-    def __str__(self) -> str:
-        if self.shared:
-            return self.symbols
-        return f"{self.symbols or f'{self.dtype} {form(self.shape)}'} ({self.bytes:,} B)"
-
-
 class Share(NamedTuple):
     """What a place that used a value sends back to it, made from the gradient of node `source`."""
 
@@ -73,31 +54,26 @@ class Share(NamedTuple):
 
 
 class Node(NamedTuple):
-    """One node of the graph.
+    """One node of the graph."""
 
-    Attributes:
-      name: what it is called, such as z₁. Its gradient, the derivative of the loss by it, is dz₁.
-      kind: input, parameter, value or loss.
-      formula: how it is computed, in symbols, such as h = tanh(z₁); and `words`.
-      value: the array.
-      gradient: the sum of its shares.
-      shares: what is sent back to it from each place that used it.
-      layer: what computed it, or has it as a parameter, by name; `path`, where in the net that is.
-      inputs: the names of the nodes it is computed from.
-      kept: what is kept for the backward pass where it is computed.
-    """
-
-    name: str
+    name: str  # what it is called, such as z₁; its gradient, the derivative of L by it, is dz₁
     kind: Literal["input", "parameter", "value", "loss"]
-    formula: str
-    words: str
+    formula: str  # how it is computed, in symbols, such as h = tanh(z₁)
+    words: str  # and in words
     value: np.ndarray
-    gradient: Gradient
-    shares: tuple[Share, ...] = ()
-    layer: str = ""
-    path: tuple[int, ...] = ()
-    inputs: tuple[str, ...] = ()
-    kept: tuple[Kept, ...] = ()
+    gradient: Gradient  # the sum of its shares
+    shares: tuple[Share, ...] = ()  # what is sent back to it from each place that used it
+    layer: str = ""  # what computed it, or has it as a parameter, by name
+    path: tuple[int, ...] = ()  # where in the net that is
+    inputs: tuple[str, ...] = ()  # the names of the nodes it is computed from
+    kept: tuple[
+        str, ...
+    ] = ()  # for the backward pass where it is computed, with the bytes it takes
+
+    @property
+    def place(self) -> str:
+        """Where in the net its layer is, in parentheses; empty if that is the net."""
+        return f" (net{''.join(f'.parts[{i}]' for i in self.path)})" if self.path else ""
 
     @property
     def chain(self) -> str:
@@ -147,7 +123,7 @@ class Explanation:
     def faults(self) -> tuple[str, ...]:
         """Which backward passes are wrong: what came to them was right, and what went out wrong."""
         return tuple(
-            f"the backward of {source.layer}{_place(source)} is wrong: d{source.name} came to it "
+            f"the backward of {source.layer}{source.place} is wrong: d{source.name} came to it "
             f"right, and its share of d{node.name}, {share.symbols}, is not what autodiff says"
             for node in reversed(self.nodes)
             for share in node.shares
@@ -158,31 +134,24 @@ class Explanation:
         forward = [("forward", "shape", "norm", "kept for the way back")]
         for node in self.nodes:
             formula = f"  {node.formula}{f', of {node.layer}' * (node.kind == 'parameter')}"
-            size = f"{norm(node.value):.6g}"
-            forward.append((formula, form(node.value.shape), size, _kept(node)))
-        back = self.nodes[::-1]
-        backward = [("backward", "by hand", "autodiff", "difference")]
-        for node in back:
+            kept = ", ".join(node.kept) if len(node.kept) < 3 else f"{len(node.kept)} arrays"
+            forward.append((formula, form(node.value.shape), f"{norm(node.value):.6g}", kept))
+        backward, words = [("backward", "by hand", "autodiff", "difference")], []
+        for node in reversed(self.nodes):
             by_hand, autodiff = (f"{norm(g):.6g}" for g in node.gradient[:2])
-            mark = "✓" if node.gradient.ok else "✗"
-            difference = f"{node.gradient.difference:.1e} {mark}"
+            difference = f"{node.gradient.difference:.1e} {'✓' if node.gradient.ok else '✗'}"
             backward.append((f"  {node.chain}", by_hand, autodiff, difference))
+            words.append(_paragraph(node.chain_in_words, 6))
         head, *rows = _rows(backward, "<>>>")
-        explained = [
-            line
-            for node, row in zip(back, rows, strict=True)
-            for line in (row, _paragraph(node.chain_in_words, 6))
-        ]
-        wrong = sum(not node.gradient.ok for node in back)
-        verdict = (
-            f"✗ {wrong} of {len(back)} gradients are not autodiff's."
-            if wrong
-            else f"✓ All {len(back)} gradients are autodiff's: no entry differs by more than "
-            f"{self.difference:.1e}."
-        )
+        explained = [line for both in zip(rows, words, strict=True) for line in both]
+        count, wrong = len(self.nodes), sum(not node.gradient.ok for node in self.nodes)
+        verdict = f"✗ {wrong} of {count} gradients are not autodiff's."
+        if not wrong:
+            most = f"no entry differs by more than {self.difference:.1e}"
+            verdict = f"✓ All {count} gradients are autodiff's: {most}."
         faults = [_paragraph(f"→ {fault}", 0) for fault in self.faults]
-        notes = ["", _paragraph(NOTES, 0), verdict, *faults]
-        return "\n".join([*_rows(forward, "<<><"), "", head, *explained, *notes])
+        notes = [_paragraph(NOTES, 0), verdict, *faults]
+        return "\n".join([*_rows(forward, "<<><"), "", head, *explained, "", *notes])
 
 
 def norm(a: np.ndarray) -> float:
@@ -193,17 +162,6 @@ def norm(a: np.ndarray) -> float:
 def form(shape: tuple[int, ...]) -> str:
     """A shape for a reader: 4×3."""
     return "×".join(map(str, shape)) or "scalar"
-
-
-def _place(node: Node) -> str:
-    parts = "".join(f".parts[{i}]" for i in node.path)
-    return f" (net{parts})" if node.kind != "loss" and node.path else ""
-
-
-def _kept(node: Node) -> str:
-    if len(node.kept) > 2:
-        return f"{len(node.kept)} arrays ({sum(kept.bytes for kept in node.kept):,} B)"
-    return ", ".join(map(str, node.kept))
 
 
 def _paragraph(text: str, indent: int) -> str:

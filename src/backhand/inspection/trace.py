@@ -16,77 +16,60 @@ from backhand.losses import Loss
 
 Path: TypeAlias = tuple[int, ...]
 Pair: TypeAlias = tuple[Tree, Tree]  # a gradient by hand, and by autodiff
-
-
-class Residual(NamedTuple):
-    """An array kept for the backward pass, and whether it is the "x" or "y" of what kept it."""
-
-    origin: str | None
-    array: Array
+LOSS = (-1,)  # the path of the loss, which is not in the net
 
 
 class Step(NamedTuple):
-    """A place where a value is computed: a layer, or the sum in which branches end.
+    """A place where a value is computed: a layer, the sum in which branches end, or the loss.
 
-    Values are numbered: 0 is the net's x, and i, from 1 on, what step i computes of the values
-    `inputs`.
+    Values are numbered: 0 is the net's x, and i, from 1 on, what step i computes. A sum has no
+    params and keeps nothing.
     """
 
-    layer: Layer
+    layer: Layer | Loss
     path: Path
-    inputs: tuple[int, ...]
+    inputs: tuple[int, ...]  # the values that it takes
+    params: Params = ()
+    y: Tree = ()
+    # What is kept for the backward, and whether it is the "x" or "y" of what keeps it.
+    residuals: tuple[tuple[str | None, Array], ...] = ()
+    dparams: Pair = ((), ())
+    dy: Pair = ((), ())
+    dx: Pair = ((), ())
+
+    @property
+    def name(self) -> str:
+        """What computes the value."""
+        return "the loss" if isinstance(self.layer, Loss) else self.layer.name
 
     @property
     def is_sum(self) -> bool:
         """Whether branches end here: no other combinator is a step that has parts."""
-        return self.layer.combine is not None
+        return isinstance(self.layer, Layer) and self.layer.combine is not None
 
 
-class Pass(NamedTuple):
-    """What went through one step: its params, output and residuals, and the gradients.
+def trace(net: Layer, loss: Loss, params: Params, x: Array, y: Array) -> tuple[list[Step], Pair]:
+    """Run the net and the loss forward and back on a batch, by hand and by autodiff.
 
-    They are those by its params, by its output and by its x. A sum has no params, residuals and dx
-    of its own: these are empty.
+    Returns all steps, the loss last, and the gradient by x.
     """
-
-    params: Params
-    y: Array
-    residuals: list[Residual]
-    dparams: Pair
-    dy: Pair
-    dx: Pair
-
-
-class Trace(NamedTuple):
-    """A net's graph and all that went through it.
-
-    dprediction is what the loss sends back to value number `last`.
-    """
-
-    steps: list[Step]
-    passes: list[Pass]
-    last: int
-    dx: Pair
-    value: Array
-    residuals: list[Residual]
-    dprediction: Pair
-
-
-def trace(net: Layer, loss: Loss, params: Params, x: Array, y: Array, key: Key) -> Trace:
-    """Run the net forward and back on a batch, by hand and by autodiff."""
     net = sealed(net)
     steps, last = steps_of(net)
-    origins: dict[Path | None, list[str | None]] = {}
+    steps.append(Step(loss, LOSS, (last,)))
+    origins: dict[Path, list[str | None]] = {}
 
     @jax.jit
     def by_hand(params: Params, x: Array, key: Key) -> Tree:
         ys, kept, dys, dxs = {}, {}, {}, {}
 
+        def keep(path: Path, x: Array, y: Array, value: Array, residuals: Residuals) -> None:
+            ys[path], kept[path] = value, jax.tree.leaves(residuals)
+            origins[path] = ["x" if a is x else "y" if a is y else None for a in kept[path]]
+
         def observe(path: Path, layer: Layer) -> Layer:
             def forward(p: Params, x: Array, key: Key) -> tuple[Array, Residuals]:
                 y, residuals = layer.forward(p, x, key)
-                ys[path], kept[path] = y, jax.tree.leaves(residuals)
-                origins[path] = _origins(kept[path], x, y)
+                keep(path, x, y, y, residuals)
                 return y, residuals
 
             def backward(p: Params, residuals: Residuals, dy: Array) -> tuple[Params, Array]:
@@ -99,17 +82,15 @@ def trace(net: Layer, loss: Loss, params: Params, x: Array, y: Array, key: Key) 
         observed = map_layers(observe, net)
         prediction, residuals = observed.forward(params, x, key)
         value, loss_residuals = loss.forward(prediction, y)
-        dprediction = loss.backward(loss_residuals)
-        dparams, _ = observed.backward(params, residuals, dprediction)
-        loss_kept = jax.tree.leaves(loss_residuals)
-        origins[None] = _origins(loss_kept, prediction, y)
-        return value, dparams, dprediction, loss_kept, ys, kept, dys, dxs
+        keep(LOSS, prediction, y, value, loss_residuals)
+        dys[LOSS], dxs[LOSS] = jnp.ones_like(value), loss.backward(loss_residuals)
+        dparams, _ = observed.backward(params, residuals, dxs[LOSS])
+        return dparams, ys, kept, dys, dxs
 
-    once_more = jax.random.clone(key)
-    value, dparams, dprediction, loss_kept, ys, kept, dys, dxs = by_hand(params, x, key)
+    dparams, ys, kept, dys, dxs = by_hand(params, x, jax.random.key(0))
     for step in steps:
         if not isinstance(ys[step.path], Array):
-            wanted = f"the output of {step.layer.name} should be an array"
+            wanted = f"the output of {step.name} should be an array"
             raise TypeError(f"explain: {wanted}, got {type(ys[step.path]).__name__}")
     values = [x, *(ys[step.path] for step in steps)]
     used = {s.path: jnp.zeros_like(values[s.inputs[0]]) for s in steps if not s.is_sum}
@@ -128,26 +109,27 @@ def trace(net: Layer, loss: Loss, params: Params, x: Array, y: Array, key: Key) 
             return layer._replace(forward=forward) if path in made else layer
 
         prediction, _ = map_layers(probe, net).forward(params, x, key)
-        return loss.forward(prediction, y)[0]
+        value, _ = loss.forward(prediction + used[LOSS], y)
+        return jnp.add(value, made[LOSS])
 
-    auto_dparams, auto_dx, auto_dxs, auto_dys = by_autodiff((params, x, used, made), once_more)
+    auto_dparams, auto_dx, auto_dxs, auto_dys = by_autodiff(
+        (params, x, used, made), jax.random.key(0)
+    )
 
-    def passed(step: Step) -> Pass:
-        path, empty = step.path, step.is_sum
-        return Pass(
+    def passed(step: Step) -> Step:
+        path, dy = step.path, (dys[step.path], auto_dys[step.path])
+        if step.is_sum:
+            return step._replace(y=ys[path], dy=dy, dx=dy)
+        return step._replace(
             params=part(net, params, path),
             y=ys[path],
-            residuals=[] if empty else list(map(Residual, origins[path], kept[path])),
+            residuals=tuple(zip(origins[path], kept[path], strict=True)),
             dparams=(part(net, dparams, path), part(net, auto_dparams, path)),
-            dy=(dys[path], auto_dys[path]),
-            dx=((), ()) if empty else (dxs[path], auto_dxs[path]),
+            dy=dy,
+            dx=(dxs[path], auto_dxs[path]),
         )
 
-    passes = [passed(step) for step in steps]
-    dx = dxs[()], auto_dx
-    end = passes[last - 1].dy if last else dx
-    residuals = list(map(Residual, origins[None], loss_kept))
-    return Trace(steps, passes, last, dx, value, residuals, (dprediction, end[1]))
+    return [passed(step) for step in steps], (dxs[()], auto_dx)
 
 
 def sealed(net: Layer) -> Layer:
@@ -183,12 +165,10 @@ def steps_of(net: Layer) -> tuple[list[Step], int]:
 
 
 def part(net: Layer, tree: Params, path: Path) -> Params:
-    """A sealed net's params, or their gradients, at `path`; nothing if a sum is there."""
+    """A sealed net's params, or their gradients, at `path`; nothing for the loss."""
+    if path == LOSS:
+        return ()
     for i in path:
         tree = tree if net.combine is residual else tree[i]
         net = net.parts[i]
-    return tree if net.combine is None else ()
-
-
-def _origins(arrays: list[Array], x: Array, y: Array) -> list[str | None]:
-    return ["x" if a is x else "y" if a is y else None for a in arrays]
+    return tree

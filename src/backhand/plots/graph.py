@@ -2,7 +2,7 @@
 
 import textwrap
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -17,35 +17,30 @@ LINE, CHARACTER, PAD = 0.165, 0.072, 0.09  # of text: its height and width; its 
 LEFT, SIDE, SPINE = 0.06, 1.42, 1.78  # where boxes at the left begin and end, and the others begin
 WORDS = 0.42  # from there to the words on a gradient, past its arrows
 LANE = 0.2  # the width that an edge around other boxes takes, at the right
+Line: TypeAlias = tuple[str, str, str]  # of text: what it says, its colour, its weight
 
 
 class GraphNode(NamedTuple):
-    """A node of the graph, in words.
-
-    Attributes:
-      name: what it is called.
-      inputs: the names of the nodes it is computed from.
-      beside: whether it stands to the left of the one value it goes into, as parameters do.
-      formula: how it is computed, and `value`, a line on what came out.
-      chain: the chain rule for its gradient, and `gradient`, a line on that; empty if it has none.
-    """
+    """A node of the graph, in words."""
 
     name: str
-    inputs: tuple[str, ...]
-    beside: bool
-    formula: str
-    value: str
-    chain: str = ""
-    gradient: str = ""
+    inputs: tuple[str, ...]  # the names of the nodes that it is computed from
+    beside: bool  # whether it stands to the left of the one value it goes into, as parameters do
+    formula: str  # how it is computed
+    value: str  # a line on what came out
+    chain: str = ""  # the chain rule for its gradient; empty if it has none
+    gradient: str = ""  # a line on that
 
 
 class Box(NamedTuple):
-    """Where a node stands."""
+    """Where a node stands, the text in it, and below it what comes back on its way up."""
 
     left: float
     right: float
     middle: float  # of its height
     half: float  # its height
+    lines: list[Line]
+    below: list[Line]
 
 
 def computational_graph(nodes: Sequence[GraphNode], title: str) -> Drawing:
@@ -76,20 +71,18 @@ def computational_graph(nodes: Sequence[GraphNode], title: str) -> Drawing:
         axes.set(xlim=(0, full), ylim=(height, 0))
         axes.axis("off")
         axes.text(LEFT, 0.16, title, va="center", fontsize=11, weight="bold")
-        for left, back, text in (
-            (LEFT, False, "forward: values"),
-            (2.1, True, "backward: gradients"),
-        ):
+        legend = ((LEFT, "forward: values", INK), (2.1, "backward: gradients", RUST))
+        for back, (left, text, colour) in enumerate(legend):
             axes.plot([left, left + 0.4], [0.42, 0.42], SERIES[back], ls=DASHES[back])
-            _text(axes, left + 0.48, 0.42, text, RUST if back else INK)
-        for node in nodes:
-            _box(axes, node, boxes[node.name])
+            _write(axes, left + 0.48, 0.42, (text, colour, "normal"))
+        for box in boxes.values():
+            _box(axes, box)
         for node, above in zip(spine, [None, *spine], strict=False):
             box = boxes[node.name]
             for side in beside[node.name]:
                 _across(axes, boxes[side.name], box, back=bool(side.chain))
             if above is not None:
-                _between(axes, above, boxes[above.name], box, linked=above.name in node.inputs)
+                _between(axes, boxes[above.name], box, linked=above.name in node.inputs)
         for lane, (source, target) in zip(lanes, around, strict=True):
             _around(axes, boxes[source], boxes[target], right + LANE * (lane + 0.7))
 
@@ -108,16 +101,21 @@ def _lanes(spans: Sequence[tuple[int, int]]) -> list[int]:
     return lanes
 
 
-def _lines(node: GraphNode, width: float) -> tuple[list[str], list[str]]:
-    """The text on a node forward, in its box, and backward, in lines that fit."""
+def _lines(node: GraphNode, width: float) -> tuple[list[Line], list[Line]]:
+    """The text in a node's box, and of its gradient below it, in lines that fit.
+
+    Beside a value there is no room below, and all of it stands in the box.
+    """
+
+    def wrapped(text: str, room: float, colour: str, weight: str = "normal") -> list[Line]:
+        lines = textwrap.wrap(text, int(room / CHARACTER), subsequent_indent="  ")
+        return [(line, colour, weight) for line in lines]
+
     inside = width - 2 * PAD
-
-    def wrapped(wide: float, *texts: str) -> list[str]:
-        lines = (textwrap.wrap(t, int(wide / CHARACTER), subsequent_indent="  ") for t in texts)
-        return [line for several in lines for line in several]
-
     back = inside if node.beside else width - WORDS
-    return wrapped(inside, node.formula, node.value), wrapped(back, node.chain, node.gradient)
+    forward = wrapped(node.formula, inside, INK, "bold") + wrapped(node.value, inside, INK)
+    backward = wrapped(node.chain, back, RUST) + wrapped(node.gradient, back, RUST)
+    return (forward + backward, []) if node.beside else (forward, backward)
 
 
 def _places(
@@ -127,37 +125,31 @@ def _places(
     boxes: dict[str, Box] = {}
     free = free_beside = 0.62  # below title and legend
     for node in spine:
-        forward, backward = _lines(node, right - SPINE)
-        half = len(forward) * LINE / 2 + PAD
-        company = beside[node.name]
-        sizes = [sum(map(len, _lines(n, SIDE - LEFT))) * LINE + 2 * PAD for n in company]
-        stack = sum(sizes) + 0.1 * max(len(sizes) - 1, 0)
-        middle = max(free + half, free_beside + stack / 2)
-        boxes[node.name] = Box(SPINE, right, middle, half)
-        top = middle - stack / 2
-        for side, size in zip(company, sizes, strict=True):
-            boxes[side.name] = Box(LEFT, SIDE, top + size / 2, size / 2)
-            top += size + 0.1
-        free = middle + half + len(backward) * LINE + 0.22
-        free_beside = top if sizes else free_beside
+        lines, below = _lines(node, right - SPINE)
+        half = len(lines) * LINE / 2 + PAD
+        company = [(side.name, _lines(side, SIDE - LEFT)[0]) for side in beside[node.name]]
+        tall = sum(len(text) * LINE + 2 * PAD + 0.1 for _, text in company) - 0.1
+        middle = max(free + half, free_beside + tall / 2)
+        boxes[node.name] = Box(SPINE, right, middle, half, lines, below)
+        top = middle - tall / 2
+        for name, text in company:
+            size = len(text) * LINE / 2 + PAD
+            boxes[name] = Box(LEFT, SIDE, top + size, size, text, [])
+            free_beside = top = top + 2 * size + 0.1
+        free = middle + half + len(below) * LINE + 0.22
     return boxes
 
 
-def _text(axes: Axes, x: float, y: float, text: str, colour: str, weight: str = "normal") -> None:
-    axes.text(x, y, text, va="center", fontsize=8.5, color=colour, weight=weight)
+def _write(axes: Axes, x: float, y: float, *lines: Line) -> None:
+    for i, (text, colour, weight) in enumerate(lines):
+        axes.text(x, y + i * LINE, text, va="center", fontsize=8.5, color=colour, weight=weight)
 
 
-def _box(axes: Axes, node: GraphNode, box: Box) -> None:
-    top, width = box.middle - box.half, box.right - box.left
-    look: Options = {"boxstyle": "round,pad=0,rounding_size=0.06", "fill": False, "linewidth": 1.4}
-    axes.add_patch(
-        FancyBboxPatch((box.left, top), width, 2 * box.half, edgecolor=SERIES[0], **look)
-    )
-    forward, backward = _lines(node, width)
-    for i, line in enumerate([*forward, *(backward if node.beside else ())]):
-        weight = "bold" if i < len(forward) and line.strip() in node.formula else "normal"
-        colour = INK if i < len(forward) else RUST
-        _text(axes, box.left + PAD, top + PAD + (i + 0.5) * LINE, line, colour, weight)
+def _box(axes: Axes, box: Box) -> None:
+    corner, size = (box.left, box.middle - box.half), (box.right - box.left, 2 * box.half)
+    look: Options = {"fill": False, "linewidth": 1.4, "edgecolor": SERIES[0]}
+    axes.add_patch(FancyBboxPatch(corner, *size, "round,pad=0,rounding_size=0.06", **look))
+    _write(axes, box.left + PAD, corner[1] + PAD + LINE / 2, *box.lines)
 
 
 def _arrow(axes: Axes, *points: tuple[float, float], back: bool = False) -> None:
@@ -174,16 +166,14 @@ def _across(axes: Axes, side: Box, box: Box, back: bool) -> None:
         _arrow(axes, (box.left, end + 0.06), (side.right, start + 0.06), back=True)
 
 
-def _between(axes: Axes, node: GraphNode, above: Box, below: Box, linked: bool) -> None:
+def _between(axes: Axes, above: Box, below: Box, linked: bool) -> None:
     """The gradient of the value above in words; and both arrows, if it goes into the one below."""
     start, end = above.middle + above.half, below.middle - below.half
     if linked:
         _arrow(axes, (SPINE + 0.14, start), (SPINE + 0.14, end))
         _arrow(axes, (SPINE + 0.3, end), (SPINE + 0.3, start), back=True)
-    _, backward = _lines(node, above.right - SPINE)
-    first = (start + end - (len(backward) - 1) * LINE) / 2
-    for i, line in enumerate(backward):
-        _text(axes, SPINE + WORDS, first + i * LINE, line, RUST)
+    first = (start + end - (len(above.below) - 1) * LINE) / 2
+    _write(axes, SPINE + WORDS, first, *above.below)
 
 
 def _around(axes: Axes, source: Box, target: Box, lane: float) -> None:

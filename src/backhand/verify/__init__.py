@@ -1,8 +1,8 @@
 """The gradient checker: is a backward pass right, and if not, what is wrong with it?
 
-One file a concern: what can be checked (`subjects`), with which gradients (`cases`, `oracles`), how
-far off they are (`comparisons`, `edges`) and why (`diagnosis`), all that is asked (`check`) and the
-answer (`report`); what it is asked about (`catalogue`), and what it must catch (`mutants`).
+One file a concern: what can be checked (`subjects`), with which gradients (`cases`), how far off
+they are (`comparisons`, `edges`) and why (`diagnosis`), all that is asked (`check`) and the answer
+(`report`); what it is asked about (`catalogue`), and what it must catch (`mutants`).
 `purity` shows that a step uses no autodiff at all.
 """
 

@@ -15,24 +15,18 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from backhand.layer import Array, Tree
+from backhand.layer import HostOrDevice, Tree
 
 
 class Mismatch(NamedTuple):
-    """The worst leaf of a comparison, and the worst entry in it."""
+    """How far off a comparison is in its worst leaf, and what stands out there."""
 
     figure: float
-    leaf: str = ""
-    at: tuple[int, ...] = ()
-    got: float = 0.0
-    expected: float = 0.0
-    form: str = ""  # shown instead of an entry, if shapes differ
+    text: str = ""
 
-    def __str__(self) -> str:
-        if self.form or not self.leaf:
-            return self.form
-        at = f"[{', '.join(map(str, self.at))}]" if self.at else ""
-        return f"{self.leaf}{at}: got {self.got:.6g}, expected {self.expected:.6g}"
+    def at(self, where: str) -> "Mismatch":
+        """The mismatch, saying where it was met."""
+        return Mismatch(self.figure, f"{where}: {self.text}")
 
 
 def norm(tree: Tree) -> float:
@@ -40,20 +34,20 @@ def norm(tree: Tree) -> float:
     return float(np.sqrt(sum(np.sum(np.square(wide(leaf))) for leaf in jax.tree.leaves(tree))))
 
 
-def wide(a: Array | np.ndarray) -> np.ndarray:
+def wide(a: HostOrDevice) -> np.ndarray:
     """An array in float64, for comparing."""
     return np.asarray(a).astype(np.float64)
 
 
 def compare(
-    labels: Sequence[str], got: Sequence[Array], expected: Sequence[Array], dy: Tree
+    labels: Sequence[str], got: Sequence[HostOrDevice], expected: Sequence[HostOrDevice], dy: Tree
 ) -> Mismatch:
     """The worst leaf. Its figure is inf if shapes differ or NaN stands where a number should."""
     return worst(by_leaf(labels, got, expected, dy))
 
 
 def by_leaf(
-    labels: Sequence[str], got: Sequence[Array], expected: Sequence[Array], dy: Tree
+    labels: Sequence[str], got: Sequence[HostOrDevice], expected: Sequence[HostOrDevice], dy: Tree
 ) -> list[Mismatch]:
     """Each leaf's worst entry. Where the expected gradient is not finite, nothing is asked."""
     known = [np.isfinite(wide(e)) for e in expected]
@@ -62,17 +56,13 @@ def by_leaf(
     mismatches = []
     for label, g, e, k in zip(labels, map(wide, got), finite, known, strict=True):
         if g.shape != e.shape:
-            form = f"{label} has shape {g.shape}, its argument {e.shape}"
-            mismatches.append(Mismatch(np.inf, label, form=form))
+            says = f"{label} has shape {g.shape}, its argument {e.shape}"
+            mismatches.append(Mismatch(np.inf, says))
             continue
-        difference = np.where(k, np.abs(np.where(np.isfinite(g), g, np.inf) - e), 0.0)
-        scale = norm(e) + floor
-        figure = norm(difference) / scale if scale > 0 else float(difference.any())
-        if not e.size:
-            mismatches.append(Mismatch(figure, label))
-            continue
-        at = tuple(int(i) for i in np.unravel_index(int(np.argmax(difference)), e.shape))
-        mismatches.append(Mismatch(figure, label, at, float(g[at]), float(e[at])))
+        asked = np.where(k, g, 0.0)
+        error, scale = norm(difference(asked, e)), norm(e) + floor
+        figure = error / scale if scale > 0 else float(error > 0)
+        mismatches.append(Mismatch(figure, label + worst_entries(asked, e, 1)))
     return mismatches
 
 
@@ -81,18 +71,16 @@ def worst(mismatches: Sequence[Mismatch]) -> Mismatch:
     return max(mismatches, key=lambda mismatch: mismatch.figure, default=Mismatch(0.0))
 
 
-def located(mismatch: Mismatch, where: str) -> Mismatch:
-    """The mismatch, saying where it was met."""
-    return mismatch._replace(form=f"{where}: {mismatch}") if mismatch.figure > 0 else mismatch
+def difference(got: np.ndarray, expected: np.ndarray) -> np.ndarray:
+    """How far off each entry is; inf for NaN."""
+    off: np.ndarray = np.abs(got - expected)
+    return np.where(np.isnan(off), np.inf, off)
 
 
-def worst_entries(got: np.ndarray, expected: np.ndarray, most: int = 3) -> str:
+def worst_entries(got: np.ndarray, expected: np.ndarray, most: int) -> str:
     """The entries farthest off, in words."""
-    if got.shape != expected.shape:
-        return f"shape {got.shape}, expected {expected.shape}"
-    off = np.nan_to_num(np.abs(got - expected), nan=np.inf)
-    entries = [np.unravel_index(int(i), got.shape) for i in np.argsort(-off, axis=None)[:most]]
+    farthest = np.argsort(-difference(got, expected), axis=None)[:most]
+    entries = [tuple(map(int, np.unravel_index(i, got.shape))) for i in farthest]
     return "; ".join(
-        f"[{', '.join(str(int(i)) for i in at)}] got {got[at]:.6g}, expected {expected[at]:.6g}"
-        for at in entries
+        f"{list(at) or ''}: got {got[at]:.6g}, expected {expected[at]:.6g}" for at in entries
     )

@@ -13,28 +13,26 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from backhand.layer import Array, Key, Layer, Params, Residuals, Tree
+from backhand.interop import as_custom_vjp
+from backhand.layer import Array, Key, Layer, Params, Residuals, Tree, parameterless
 from backhand.losses import Loss
+from backhand.verify.cases import Case, normal_like
 from backhand.verify.catalogue import Entry
-from backhand.verify.comparisons import wide
-from backhand.verify.oracles import normal_like
-from backhand.verify.subjects import as_subject, flatten, rows
+from backhand.verify.comparisons import compare
+from backhand.verify.edges import edge_inputs
+from backhand.verify.subjects import as_subject, cast, flatten
 
 Rule: TypeAlias = Layer | Loss
 Change: TypeAlias = Callable[[Array, Array], Array]  # (gradient, dy) -> wrong gradient
 
 
 class Mutation(NamedTuple):
-    """A way to get one leaf of a gradient wrong.
-
-    `change(g, dy)` is the wrong leaf, for g the right one, and `fits(g, dy)` whether it makes sense
-    there. `named` are the diagnoses that name it, or () if it is none of the usual mistakes.
-    """
+    """A way to get one leaf of a gradient wrong."""
 
     kind: str
     change: Change
-    named: tuple[str, ...]
-    fits: Callable[[Array, Array], bool] = lambda g, dy: True
+    named: tuple[str, ...]  # the diagnoses that name it; none if it is none of the usual mistakes
+    fits: Callable[[Array], bool] = lambda g: True  # whether it makes sense for leaves of g's form
 
 
 class Mutant(NamedTuple):
@@ -48,30 +46,17 @@ class Mutant(NamedTuple):
     inputs: tuple[np.ndarray, ...]
 
 
-def _has_rows(g: Array, _: Array) -> bool:
+def _has_rows(g: Array) -> bool:
     return g.ndim > 0 and g.shape[0] > 1
 
 
-def _is_wide(g: Array, _: Array) -> bool:
+def _is_wide(g: Array) -> bool:
     return g.ndim > 0 and g.shape[-1] > 1
 
 
-def _many(_: Array, dy: Array) -> bool:
-    return dy.ndim > 0 and dy.shape[0] > 1
-
-
-def _rounded(dtype: str) -> Change:
-    return lambda g, dy: g.astype(dtype).astype(g.dtype)
-
-
 def _alternate(g: Array, _: Array) -> Array:
-    factors = jnp.where(jnp.arange(g.size).reshape(g.shape) % 2 == 0, 1.1, 1.0)
-    return jnp.multiply(g, factors.astype(g.dtype))
-
-
-def _fixed(dy: Array) -> Array:
-    """A dy that is left over from somewhere; all ones would be lost on softmax."""
-    return jnp.cos(jnp.arange(dy.size, dtype=dy.dtype)).reshape(dy.shape)
+    even = jnp.arange(g.size).reshape(g.shape) % 2 == 0
+    return jnp.where(even, 1.1 * g, g)
 
 
 def _row_sum(g: Array, _: Array) -> Array:
@@ -85,8 +70,8 @@ def _too_much(g: Array, _: Array) -> Array:
 ROW, CAST = ("missing row term",), ("cast too early",)
 MUTATIONS = (
     Mutation("wrong sign", lambda g, dy: -g, ("wrong sign",)),
-    Mutation("sum for mean", lambda g, dy: g * len(dy), ("sum for mean",), _many),
-    Mutation("mean for sum", lambda g, dy: g / len(dy), ("mean for sum",), _many),
+    Mutation("sum for mean", lambda g, dy: g * len(dy), ("sum for mean",)),
+    Mutation("mean for sum", lambda g, dy: g / len(dy), ("mean for sum",)),
     Mutation("factor 2", lambda g, dy: 2 * g, ("factor 2",)),
     Mutation("factor ½", lambda g, dy: g / 2, ("factor ½",)),
     Mutation("1 % too large", lambda g, dy: 1.01 * g, ("factor",)),
@@ -94,7 +79,7 @@ MUTATIONS = (
     Mutation("zeroed leaf", lambda g, dy: 0 * g, ("zeroed",)),
     Mutation("zeroed slice", lambda g, dy: g.at[0].set(0), ("zeroed slice", "zeroed"), _has_rows),
     Mutation("stale slice", lambda g, dy: g.at[0].set(g[1]), ("wrong slice",), _has_rows),
-    Mutation("transposed", lambda g, dy: g.T, ("transposed",), lambda g, dy: g.ndim == 2),
+    Mutation("transposed", lambda g, dy: g.T, ("transposed",), lambda g: g.ndim == 2),
     Mutation("off by one", lambda g, dy: jnp.roll(g, 1, -1), ("moved",), _is_wide),
     Mutation("reversed", lambda g, dy: g[::-1], ("moved",), _has_rows),
     Mutation("not summed", lambda g, dy: jnp.broadcast_to(g / 3, (3, *g.shape)), ("not summed",)),
@@ -102,8 +87,8 @@ MUTATIONS = (
     Mutation("summed too far", _row_sum, ("summed too far", "zeroed"), _is_wide),
     Mutation("row mean taken away", lambda g, dy: g - g.mean(-1, keepdims=True), ROW, _is_wide),
     Mutation("one number a row too much", _too_much, ROW, _is_wide),
-    Mutation("cast to bfloat16", _rounded("bfloat16"), CAST),
-    Mutation("cast to float16", _rounded("float16"), CAST),
+    Mutation("cast to bfloat16", lambda g, dy: g.astype("bfloat16").astype(g.dtype), CAST),
+    Mutation("cast to float16", lambda g, dy: g.astype("float16").astype(g.dtype), CAST),
     Mutation("every other entry off", _alternate, ()),
     Mutation("clipped", lambda g, dy: jnp.clip(g, -0.3, 0.3), ()),
     Mutation("another dtype", lambda g, dy: g.astype(jnp.float16), CAST),
@@ -116,11 +101,12 @@ def mutants(entries: dict[str, Entry]) -> Iterator[Mutant]:
     Leaf mutations on its leaves in turn, and those that need a backward's insides.
     """
     for number, (name, (_, subject, inputs)) in enumerate(entries.items()):
-        dy, gradient = _example(subject, inputs)
-        leaves = jax.tree.leaves(gradient)
+        x = jnp.asarray(inputs[0])
+        by = x if isinstance(subject, Loss) else (subject.init(jax.random.key(0), x), x)
+        leaves = jax.tree.leaves(by)  # of the gradient's form
         made: list[tuple[str, tuple[str, ...], Rule]] = []
         for position, (kind, change, named, fits) in enumerate(MUTATIONS):
-            fitting = [i for i, leaf in enumerate(leaves) if leaf.size and fits(leaf, dy)]
+            fitting = [i for i, leaf in enumerate(leaves) if fits(leaf)]
             if fitting:
                 i = fitting[(number + position) % len(fitting)]
                 made.append((kind, named, _planted(subject, i, change)))
@@ -128,59 +114,42 @@ def mutants(entries: dict[str, Entry]) -> Iterator[Mutant]:
         alike = [(i, j) for i, j in pairs if leaves[i].shape == leaves[j].shape]
         made += [("swapped", ("swapped",), _swapped(subject, i, j)) for i, j in alike[:1]]
         if isinstance(subject, Layer):
-            made += _inside(subject, inputs[0])
+            made += _inside(subject, x)
         for kind, named, wrong in made:
             yield Mutant(name, kind, named, subject, wrong, inputs)
 
 
-def _example(subject: Rule, inputs: tuple[np.ndarray, ...]) -> tuple[Array, Tree]:
-    """A dy for the subject, and its gradient, by the right backward."""
+def _spoilt(subject: Rule, spoil: Callable[[list[Array], Array], None]) -> Rule:
+    """The subject with `spoil(leaves, dy)` after its backward; a loss's gradient is its dy."""
+
+    def spoilt(gradient: Tree, dy: Array) -> Tree:
+        leaves, treedef = flatten(gradient)
+        spoil(leaves, dy)
+        return treedef.unflatten(leaves)
+
     if isinstance(subject, Loss):
-        _, residuals = subject.forward(*inputs)
-        return jnp.asarray(inputs[0]), subject.backward(residuals)
-    params, y, residuals = _run(subject, inputs[0])
-    dy = normal_like(y, np.random.default_rng(0))
-    return dy, subject.backward(params, residuals, dy)
-
-
-def _run(layer: Layer, x: np.ndarray) -> tuple[Params, Array, Residuals]:
-    params = layer.init(jax.random.key(0), jnp.asarray(x))
-    return params, *layer.forward(params, jnp.asarray(x), jax.random.key(1))
-
-
-def _with_backward(subject: Rule, change: Callable[[Tree, Array], Tree]) -> Rule:
-    """The subject with `change(gradient, dy)` after its backward; a loss's gradient is its dy."""
-    if isinstance(subject, Loss):
-
-        def of_loss(residuals: Residuals) -> Tree:
-            return change(subject.backward(residuals), subject.backward(residuals))
-
-        return subject._replace(backward=of_loss)
-    return subject._replace(backward=lambda p, r, dy: change(subject.backward(p, r, dy), dy))
+        return subject._replace(backward=lambda r: spoilt(*[subject.backward(r)] * 2))
+    return subject._replace(backward=lambda p, r, dy: spoilt(subject.backward(p, r, dy), dy))
 
 
 def _planted(subject: Rule, i: int, change: Change) -> Rule:
-    def plant(gradient: Tree, dy: Array) -> Tree:
-        leaves, treedef = flatten(gradient)
+    def plant(leaves: list[Array], dy: Array) -> None:
         leaves[i] = change(leaves[i], dy)
-        return treedef.unflatten(leaves)
 
-    return _with_backward(subject, plant)
+    return _spoilt(subject, plant)
 
 
 def _swapped(subject: Rule, i: int, j: int) -> Rule:
-    def swap(gradient: Tree, _: Array) -> Tree:
-        leaves, treedef = flatten(gradient)
+    def swap(leaves: list[Array], _: Array) -> None:
         leaves[i], leaves[j] = leaves[j], leaves[i]
-        return treedef.unflatten(leaves)
 
-    return _with_backward(subject, swap)
+    return _spoilt(subject, swap)
 
 
-def _inside(layer: Layer, x: np.ndarray) -> Iterator[tuple[str, tuple[str, ...], Layer]]:
+def _inside(layer: Layer, x: Array) -> Iterator[tuple[str, tuple[str, ...], Layer]]:
     """Mistakes with what backward is given."""
     backward, forward = layer.backward, layer.forward
-    _, y, residuals = _run(layer, x)
+    y, residuals = forward(layer.init(jax.random.key(0), x), x, jax.random.key(1))
     if y.shape == x.shape:
         straight = layer._replace(backward=lambda p, r, dy: (backward(p, r, dy)[0], dy))
         yield "no derivative", ("no derivative",), straight
@@ -196,7 +165,10 @@ def _inside(layer: Layer, x: np.ndarray) -> Iterator[tuple[str, tuple[str, ...],
     def given(change: Callable[[Array], Array]) -> Layer:
         return layer._replace(backward=lambda p, r, dy: backward(p, r, change(dy)))
 
-    yield "stale", ("stale",), given(_fixed)
+    def left_over(dy: Array) -> Array:  # all ones would be lost on softmax
+        return jnp.cos(jnp.arange(dy.size, dtype=dy.dtype)).reshape(dy.shape)
+
+    yield "stale", ("stale",), given(left_over)
     yield "dy clipped", (), given(lambda dy: jnp.clip(dy, -1, 1))
     yield "dy's sign alone", (), given(jnp.sign)
 
@@ -224,27 +196,22 @@ def equivalent(mutant: Mutant, seed: int = 0) -> bool:
     rng = np.random.default_rng(seed)
     with jax.enable_x64(True):
         both = mutant.original, mutant.subject
-        right, wrong = (as_subject(rule, mutant.inputs, None, None, seed) for rule in both)
-        assert right.resize is not None
-        for n, scale in ((6, 1.0), (7, 1.0), (1, 1.0), (6, 1e4)):
-            arguments = right.resize(n)
-            if scale > 1:
-                number = 0 if isinstance(mutant.original, Loss) else 1
-                x = arguments[number]
-                far = jnp.where(jnp.arange(x.size).reshape(x.shape) % 2 == 0, scale, -scale)
-                arguments = (*arguments[:number], rows(far, n), *arguments[number + 1 :])
-                try:
-                    right.check(arguments)
-                except ValueError:
-                    continue
-            dy = normal_like(jax.eval_shape(right.function, arguments), rng)
-            gradients = (jax.tree.leaves(subject.rule(arguments, dy)) for subject in (right, wrong))
-            for g, w in zip(*gradients, strict=True):
-                if (g.shape, g.dtype) != (w.shape, w.dtype):
-                    return False
-                atol = 1e-14 * np.abs(g).max(initial=0)
-                if not np.allclose(wide(g), wide(w), rtol=1e-13, atol=atol, equal_nan=True):
-                    return False
+        right, wrong = (as_subject(rule, mutant.inputs, None, seed) for rule in both)
+        for n, extreme in ((6, False), (7, False), (1, False), (6, True)):
+            ours, theirs = (Case(subject, "", right.resize(n)) for subject in (right, wrong))
+            values = ours.values
+            if extreme:
+                values = [*values[:-1], edge_inputs(values[-1])["±1e4"]]
+            dy = normal_like(ours.y, rng)
+            try:
+                g = ours.by_hand(values, dy)
+            except ValueError:  # a loss of probabilities refuses such a prediction
+                continue
+            w = theirs.by_hand(values, dy)
+            if [a.dtype for a in g] != [a.dtype for a in w]:
+                return False
+            if compare(ours.labels, w, g, dy).figure > 1e-13:
+                return False
     return True
 
 
@@ -252,28 +219,15 @@ def differentiable(
     subject: Rule, inputs: tuple[np.ndarray, ...], dtype: str
 ) -> tuple[Callable[..., Tree], list[Array]]:
     """The subject as a `custom_vjp` function of flat arrays, which other checkers take."""
-    x = jnp.asarray(inputs[0], dtype)
+    x, *target = (jnp.asarray(a) for a in cast(inputs, np.dtype(dtype)))
     if isinstance(subject, Loss):
-        target = jnp.asarray(inputs[1])
-        target = target.astype(dtype) if jnp.issubdtype(target.dtype, jnp.floating) else target
-        loss = jax.custom_vjp(lambda prediction: subject.forward(prediction, target)[0])
-        loss.defvjp(
-            lambda prediction: subject.forward(prediction, target),
-            lambda residuals, dy: (dy * subject.backward(residuals),),
+        layer = parameterless(
+            "loss",
+            lambda x: subject.forward(x, *target),
+            lambda residuals, dy: dy * subject.backward(residuals),
         )
-        return loss, [x]
-
-    leaves, treedef = flatten((subject.init(jax.random.key(0), x), x))
-    layer = jax.custom_vjp(lambda *leaves: subject.apply(*treedef.unflatten(leaves)))
-
-    def forward(*leaves: Array) -> tuple[Tree, Residuals]:
-        params, x = treedef.unflatten(leaves)
-        y, residuals = subject.forward(params, x, jax.random.key(1))
-        return y, (params, residuals)
-
-    def backward(kept: Residuals, dy: Tree) -> tuple[Array, ...]:
-        params, residuals = kept
-        return tuple(jax.tree.leaves(subject.backward(params, residuals, dy)))
-
-    layer.defvjp(forward, backward)
-    return layer, leaves
+    else:
+        layer = subject
+    f, key = as_custom_vjp(layer), jax.random.key(1)
+    leaves, treedef = flatten((layer.init(jax.random.key(0), x), x))
+    return lambda *leaves: f(*treedef.unflatten(leaves), key), leaves

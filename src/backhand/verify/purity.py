@@ -6,12 +6,13 @@ came by `grad`, it arrives there.
 """
 
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from itertools import count
 from pathlib import Path
 from types import FrameType
 from typing import Any
+from unittest import mock
 
 import jax
 from jax._src.interpreters import ad
@@ -43,56 +44,43 @@ def assert_no_autodiff(function: Callable[..., Tree], *args: Tree) -> None:
     differentiates.
     """
     found: list[str] = []
-    try:
-        with _traps(found), _tracing(next(_numbers)):
-            jax.make_jaxpr(function)(*args)
-    except Exception:
-        if not found:
-            raise
+    with ExitStack() as traps:
+        for owner, name in TRAPS:
+            trap = _trap(getattr(owner, name), found)
+            traps.enter_context(mock.patch.object(owner, name, trap))
+        try:
+            with _tracing(next(_numbers)):
+                jax.make_jaxpr(function)(*args)
+        except Exception:
+            if not found:
+                raise
     if found:
         raise AssertionError(f"the function should use no autodiff, but it calls {found[0]}")
 
 
-@contextmanager
-def _traps(found: list[str]) -> Iterator[None]:
-    """Within it, whatever differentiates is noted in `found`, and raises."""
-    originals = [getattr(owner, name) for owner, name in TRAPS]
-    try:
-        for (owner, name), original in zip(TRAPS, originals, strict=True):
-            setattr(owner, name, _trap(original, found))
-        yield
-    finally:
-        for (owner, name), original in zip(TRAPS, originals, strict=True):
-            setattr(owner, name, original)
-
-
 def _trap(original: Callable[..., Any], found: list[str]) -> Callable[..., Any]:
     def trap(*args: Any, **kwargs: Any) -> Any:
-        name, by, at = _called(sys._getframe(1))
+        frame, inside = sys._getframe(1), []
+        while frame.f_back is not None and _is_jax(frame):
+            inside.append(frame)
+            frame = frame.f_back
         # JAX's linear solve notes its transposed problem whether or not it will be differentiated.
-        if by == "solves.py":
+        if any(_file(f).name == "solves.py" for f in inside):
             return original(*args, **kwargs)
-        found.append(f"{name} at {at.f_code.co_filename}:{at.f_lineno} in {at.f_code.co_name}")
+        # JAX's functions are made of one another, grad of value_and_grad and that of vjp; what was
+        # asked for is the outermost of them.
+        outer = [f.f_code.co_qualname.split(".")[0] for f in inside if _file(f) == JAX / "api.py"]
+        name = next((NAMES[n] for n in reversed(outer) if n in NAMES), "JAX's autodiff")
+        at = frame.f_code
+        found.append(f"{name} at {at.co_filename}:{frame.f_lineno} in {at.co_name}")
         raise AssertionError(found[-1])
 
     return trap
 
 
-def _called(frame: FrameType) -> tuple[str, str, FrameType]:
-    """Which JAX function led to this frame, the file that called it, and who called into JAX.
+def _is_jax(frame: FrameType) -> bool:
+    return JAX in _file(frame).parents or _file(frame).name == "contextlib.py"
 
-    JAX's functions are made of one another, grad of value_and_grad and that of vjp; what was asked
-    for is the outermost of them on the way out of JAX.
-    """
-    name, by, pending = "JAX's autodiff", "", False
-    while True:
-        path = Path(frame.f_code.co_filename)
-        inside = JAX in path.parents or path.name == "contextlib.py"
-        if pending and path.name != "traceback_util.py":
-            by, pending = path.name, False
-        if not inside or frame.f_back is None:
-            return name, by, frame
-        outer = frame.f_code.co_qualname.split(".")[0]
-        if path == JAX / "api.py" and outer in NAMES:
-            name, pending = NAMES[outer], True
-        frame = frame.f_back
+
+def _file(frame: FrameType) -> Path:
+    return Path(frame.f_code.co_filename)

@@ -19,9 +19,11 @@ class Check(NamedTuple):
         return self.figure <= self.tolerance
 
     @property
-    def margin(self) -> float:
-        """How many times the figure fits into the tolerance; inf if it is 0."""
-        return self.tolerance / self.figure if self.figure else float("inf")
+    def share(self) -> float:
+        """The figure as a share of the tolerance; if that is 0, 0 or inf."""
+        if self.tolerance:
+            return self.figure / self.tolerance
+        return 0.0 if self.ok else float("inf")
 
     def __str__(self) -> str:
         mark, sign = ("✓", "≤") if self.ok else ("✗", ">")
