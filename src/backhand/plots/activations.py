@@ -30,7 +30,7 @@ def activations(values: np.ndarray, probabilities: np.ndarray, plane: Plane, tit
             tint(axes, strength, colour)
         for lead in leads(probabilities):
             repeated = np.repeat(lead[None, ::-1], units, axis=0)
-            contours(axes, contact_sheet(repeated, columns, gap), {0.0: 0.7})
+            contours(axes, contact_sheet(repeated, columns, gap), [0], 0.7)
         for unit in range(units):
             left, top = lefts[unit % columns], tops[unit // columns]
             frame = Rectangle((left, top), cells, cells, fill=False, edgecolor=INK, linewidth=0.5)
@@ -40,7 +40,7 @@ def activations(values: np.ndarray, probabilities: np.ndarray, plane: Plane, tit
         axes.set(title=title, xlabel=plain(plane.axis_names[0]), ylabel=plain(plane.axis_names[1]))
         axes.set(xlim=(-1, sheet.shape[1]), ylim=(sheet.shape[0], -gap), xticks=[], yticks=[])
         axes.spines[:].set_visible(False)
-        signed_bar(axes, "activation; line: the boundary", limit, *COLOURS)
+        signed_bar(axes, "activation; line: the boundary", limit, COLOURS)
 
     low, high = np.nan_to_num(values).min(), np.nan_to_num(values).max()
     alt = f"Maps of the plane, one a unit. {title}: activations from {low:.3g} to {high:.3g}."

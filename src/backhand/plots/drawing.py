@@ -6,7 +6,6 @@ CSS variable, and a style sheet inside the SVG gives the variables their values 
 
 import base64
 import io
-import itertools
 import re
 from collections.abc import Callable, Mapping
 from html import escape
@@ -39,6 +38,14 @@ _LIGHT, _DARK = (
     for theme in THEMES.values()
 )
 STYLE = f"{_LIGHT}@media (prefers-color-scheme: dark){{{_DARK}}}"  # CSS: the variables
+# An image has no colour of the theme. A filter gives it one, and keeps how opaque it is.
+_TINTS = "".join(f".tint.{name}{{filter:url(#{name})}}" for name in THEMES["light"])
+_FILTERS = "".join(
+    f'<filter id="{name}" x="0" y="0" width="1" height="1">'
+    f'<feFlood style="flood-color:var(--{name})"/>'
+    '<feComposite operator="in" in2="SourceAlpha"/></filter>'
+    for name in THEMES["light"]
+)
 
 DASHES = ("-", "--", "-.", ":", (0, (1, 1)), (0, (5, 1)))
 INKS = ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color")
@@ -127,23 +134,8 @@ def legend_below(figure: Figure, named: Mapping[str, Artist] | None = None) -> N
 
 
 def _themed(svg: str) -> str:
-    """The SVG in CSS variables.
-
-    An image has none. One whose gid is tint-NAME becomes the mask of a rectangle of that colour.
-    """
-    numbers = itertools.count()
-
-    def masked(match: re.Match[str]) -> str:
-        image, name, group, number = *match.group(0, 1, 2), next(numbers)
-        place = re.findall(r'transform="[^"]*"', image) + ([f'id="{group}"'] if group else [])
-        size = " ".join(re.findall(r' ((?:width|height)="[^"]*")', image))
-        image = re.sub(r' (id|transform)="[^"]*"|\n', "", image)
-        return (
-            f'<g {" ".join(place)}><mask id="tint-{number}">{image}</mask>'
-            f'<rect {size} style="fill: var(--{name})" mask="url(#tint-{number})"/></g>'
-        )
-
-    svg = re.sub(r'<image [^>]*?id="tint-(\w+) ?([\w-]*)"[^>]*/>', masked, svg)
+    """The SVG in CSS variables, whose gids that are several words are classes instead."""
+    svg = re.sub(r' id="(\w+(?: [\w-]+)+)"', r' class="\1"', svg)
     svg = re.sub(r' d="[^"]+"', lambda path: re.sub(r"(\.\d\d)\d+", r"\1", path[0]), svg)
     svg = re.sub("|".join(NAMES), lambda colour: f"var(--{NAMES[colour[0]]})", svg)
-    return svg.replace("<defs>", f"<defs>\n  <style>{STYLE}</style>", 1)
+    return svg.replace("<defs>", f"<defs>\n  <style>{STYLE}{_TINTS}</style>{_FILTERS}", 1)

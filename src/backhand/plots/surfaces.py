@@ -37,7 +37,7 @@ def surface_fits(
         for colour, strength in signed(values[::-1], limit).items():
             tint(axes, strength, colour, extent)
         if lines:
-            contours(axes, values, dict.fromkeys(np.arange(-2, 2.1, 0.25), 0.5), extent)
+            contours(axes, values, np.arange(-2, 2.1, 0.25).tolist(), 0.5, extent)
         panel(axes, name)
 
     def paint(figure: Figure) -> None:

@@ -7,7 +7,6 @@ import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
-from matplotlib.colorbar import Colorbar
 from matplotlib.colors import ListedColormap, Normalize
 from matplotlib.image import AxesImage
 
@@ -27,14 +26,14 @@ def tint(
     alpha = np.clip(np.nan_to_num(strength), 0, 1)[..., None]
     cells = np.concatenate([np.ones((*np.shape(strength), 3)), alpha], -1)
     image = axes.imshow(cells, extent=extent, aspect=aspect, interpolation="none")
-    image.set_gid(f"tint-{NAMES[colour]}")
+    image.set_gid(f"tint {NAMES[colour]}")  # classes, whose style gives it the colour
     return image
 
 
 def contours(
-    axes: Axes, z: np.ndarray, levels: Mapping[float, float], extent: Extent | None = None
+    axes: Axes, z: np.ndarray, levels: Sequence[float], width: float, extent: Extent | None = None
 ) -> list[Artist]:
-    """Lines at the levels of z (rows, columns), by width; with an extent, the first row is below.
+    """Lines at the levels of z (rows, columns); with an extent, the first row is below.
 
     If z passes no level there is no line; Matplotlib would warn.
     """
@@ -42,8 +41,7 @@ def contours(
     if not any((known < level).any() and (known > level).any() for level in levels):
         return []
     look: Options = {} if extent is None else {"origin": "lower", "extent": extent}
-    widths = list(levels.values())
-    return [axes.contour(z, list(levels), colors=INK, linewidths=widths, linestyles="-", **look)]
+    return [axes.contour(z, levels, colors=INK, linewidths=width, linestyles="-", **look)]
 
 
 def signed(
@@ -53,22 +51,23 @@ def signed(
     return {colours[0]: -values / limit, colours[1]: values / limit}
 
 
+def signed_bar(
+    axes: Axes | Sequence[Axes], label: str, limit: float, colours: Sequence[str] = SERIES
+) -> None:
+    """The scale of `signed` values, below."""
+    strengths = signed(np.linspace(-1, 1, 101), 1, colours)
+    colour_bar(axes, label, np.linspace(-limit, limit, 5).tolist(), strengths)
+
+
 def colour_bar(
-    axes: Axes | Sequence[Axes], label: str, ends: tuple[float, float],
-    strengths: Mapping[str, np.ndarray], ticks: Sequence[float] | None = None,
-) -> Colorbar:  # fmt: skip
-    """A scale below: the strengths (n,) of each colour from one end to the other."""
+    axes: Axes | Sequence[Axes], label: str, ticks: Sequence[float],
+    strengths: Mapping[str, np.ndarray],
+) -> None:  # fmt: skip
+    """A scale below: the strengths (n,) of each colour from the first tick to the last."""
     figure = (axes if isinstance(axes, Axes) else axes[0]).figure
+    ends = ticks[0], ticks[-1]
     scale = ScalarMappable(Normalize(*ends), ListedColormap(["none"]))  # it shows no colour itself
     bar = figure.colorbar(scale, ax=axes, label=label, location="bottom", shrink=0.8, aspect=40)
     for colour, strength in strengths.items():
         tint(bar.ax, strength[None], colour, (*ends, 0, 1), "auto")
-    ticks = np.linspace(*ends, 5).tolist() if ticks is None else ticks
     bar.set_ticks(ticks, labels=[f"{tick:.2g}".replace("-", "−") for tick in ticks])
-    return bar
-
-
-def signed_bar(axes: Axes | Sequence[Axes], label: str, limit: float, *colours: str) -> None:
-    """The scale of `signed` values, below."""
-    strengths = signed(np.linspace(-1, 1, 101), 1, colours or SERIES)
-    colour_bar(axes, label, (-limit, limit), strengths)
