@@ -366,16 +366,16 @@ def report(config: Config, run: runs.Run, pictures: data.Dataset) -> Report:
         series, title = {}, measure.name.capitalize()
         for name in dict.fromkeys(plan.between for plan in true if plan.layers > 1):
             group = [nets[plan] for plan in true if plan.layers == 1 or plan.between == name]
-            (series[name],) = reporting.over(measure, group, lambda n: n.facts["layers"]).values()
+            series[name] = {net.facts["layers"]: measure.of(net) for net in group}
         y = f"{measure.unit or 'ratio'}, ± sd"
-        drawing = plots.with_errors(series, title, "layers", y, log_x=False, log=log, wide=wide)
+        drawing = plots.with_errors(series, title, "layers", y, log=log, wide=wide)
         return figure(title, drawing, wide) if series else ""
 
     def by_epoch(
         title: str, y: str, of: Of, plans: Sequence[Plan] = deep, log: bool = False
     ) -> str:
-        series = {plan.between: reporting.curve_of(of(nets[plan].history)) for plan in plans}
-        drawing = plots.bands(series, title, "epoch", f"{y}, ± sd", log=log)
+        series = {plan.between: of(nets[plan].history) for plan in plans}
+        drawing = plots.curves(series, title, f"{y}, ± sd", log=log)
         return figure(title, drawing) if series else ""
 
     def after_one(plans: Iterable[Plan]) -> str:
@@ -415,8 +415,8 @@ def report(config: Config, run: runs.Run, pictures: data.Dataset) -> Report:
     ]
     for plan in control:
         chance = 100 / len(pictures.class_names)
-        right = {plan.between: reporting.curve_of(100 - wrong(nets[plan].history))}
-        drawing = plots.bands(right, str(plan), "epoch", "% right, ± sd", ("chance", chance))
+        right = {plan.between: 100 - wrong(nets[plan].history)}
+        drawing = plots.curves(right, str(plan), "% right, ± sd", ("chance", chance))
         pieces += [reporting.heading("Is it the labels that they learn?")]
         pieces += [read(learnt(nets[plan], chance)), read(READ_CONTROL)]
         pieces += [figures(figure("control", drawing))]

@@ -15,13 +15,14 @@ from dataclasses import dataclass
 import jax
 import jax.numpy as jnp
 import numpy as np
+from numpy.typing import ArrayLike
 
 import backhand as bh
 from backhand import checks, plots, reporting, runs
 from backhand.data import Dataset, Split
 from backhand.layer import Array, Params
 from backhand.models import Activation, perceptron, perceptron_name
-from backhand.reporting import Contrast, Measure, Question, Trained, contrast, curve_of, over
+from backhand.reporting import Contrast, Measure, Question, Trained, contrast
 from backhand.training import OPTIMIZERS, Optimizer, Progress
 
 # Middles of equal pieces of [−π, π], where x is uniform: a mean over them is one over x.
@@ -227,30 +228,29 @@ def report(config: Config, run: runs.Run, data: Dataset) -> reporting.Report:
     sizes = {size: [n for n in nets if n.facts["points"] == size] for size in sorted(config.sizes)}
     few, noise, y_label = sizes[min(sizes)], ("noise σ²", config.noise**2), "squared error"
 
-    def by_width(measure: Measure, size: int, label: str) -> dict[str, plots.Curve]:
-        deep = [net for net in sizes[size] if net.facts["depth"] == sizes[size][-1].facts["depth"]]
-        return over(measure, deep, lambda net: net.facts["width"], lambda net: label)
+    def by_width(measure: Measure, size: int) -> dict[float, ArrayLike]:
+        deepest = sizes[size][-1].facts["depth"]
+        deep = [net for net in sizes[size] if net.facts["depth"] == deepest]
+        return {net.facts["width"]: measure.of(net) for net in deep}
 
-    capacity: dict[str, plots.Curve] = {}
-    fitted, learning, split = [], [], []
+    capacity, fitted, learning, split = {}, [], [], []
     for size in dict.fromkeys([min(sizes), max(sizes)]):
-        capacity |= by_width(TEST, size, f"test, {size} points")
-        capacity |= by_width(TRAIN, size, f"training, {size} points")
+        capacity[f"test, {size} points"] = by_width(TEST, size)
+        capacity[f"training, {size} points"] = by_width(TRAIN, size)
     chosen = min(few, key=lambda net: reporting.mean(VALIDATION.of(net)).value)
     for i, net in enumerate({net.name: net for net in (few[0], chosen, few[-1])}.values()):
         (x, y), fit = (a[0, : min(sizes), 0] for a in data["train"]), net.facts["fit"]
-        curves = {"one fit": plots.Curve(GRID, fit[0])}
-        curves["all, mean ± sd"] = plots.Curve(GRID, fit.mean(0), fit.std(0, ddof=1))
-        drawing = plots.fits((x, y), plots.Curve(GRID, truth(GRID)), curves, f"{net.name} points")
+        curves = {"one fit": fit[0], "all, mean ± sd": fit}
+        drawing = plots.fits((x, y), GRID, truth(GRID), curves, f"{net.name} points")
         fitted.append(run.figure(f"fits-{i}", drawing))
     for size, group in sizes.items():
         past, turn, title = group[-1].history, group[-1].facts["turn"], f"{group[-1].name} points"
-        curves = {name: curve_of(past[key]) for name, key in LOSSES.items()}
+        curves = {name: past[key] for name, key in LOSSES.items()}
         mark = ("validation lowest, ± sd", turn.mean(), turn.std(ddof=1))
-        drawing = plots.bands(curves, title, "epoch", y_label, noise, mark, log=True)
+        drawing = plots.curves(curves, title, y_label, noise, mark, log=True)
         learning.append(run.figure(f"learning-{size}", drawing))
-        curves = by_width(BIAS, size, "bias²") | by_width(VARIANCE, size, "variance")
-        drawing = plots.with_errors(curves, f"{size} points", "width", y_label, noise)
+        parts = {"bias²": by_width(BIAS, size), "variance": by_width(VARIANCE, size)}
+        drawing = plots.with_errors(parts, f"{size} points", "width", y_label, noise)
         split.append(run.figure(f"terms-{size}", drawing))
     drawing = plots.with_errors(capacity, "", "width", y_label, noise, log=True, wide=True)
     stop, more, under = questions(*([g[end] for g in sizes.values()] for end in (0, -1)))

@@ -235,9 +235,8 @@ def report(config: Config, run: runs.Run, sets: list[data.Dataset]) -> reporting
     for score, unit in UNIT.items():
         both = {"train": net.history[f"train_{score}"], "validation": net.history[f"val_{score}"]}
         curves[score] = {split: values[0] for split, values in both.items()}
-        means = {split: reporting.curve_of(values) for split, values in both.items()}
-        bands = plots.bands(means, f"{net.name}: {score}", "epoch", unit, log=score == "loss")
-        drawn.append(run.figure(score, bands))
+        drawing = plots.curves(both, f"{net.name}: {score}", unit, log=score == "loss")
+        drawn.append(run.figure(score, drawing))
     frames = [
         (epoch, seen(layer, tree(vector), plane, points)[-1])
         for epoch, vector in zip(filmed(config.epochs), net.facts["film"], strict=True)

@@ -199,9 +199,8 @@ def fits(config: Config, data: list[Dataset], nets: list[Trained], title: str) -
     grid, clean = truth(config)
     fitted = {net.facts["loss"]: clean + net.facts["off"][0] for net in nets}
     if grid.shape[1] == 1:
-        curves = {loss: plots.Curve(grid[:, 0], fit) for loss, fit in fitted.items()}
-        true = plots.Curve(grid[:, 0], clean)
-        return plots.fits((x[:, 0], y[:, 0]), true, curves, title, outlier, wide=True)
+        points = x[:, 0], y[:, 0]
+        return plots.fits(points, grid[:, 0], clean, fitted, title, outlier, wide=True)
     side = round(len(clean) ** 0.5)
     squares = {loss: fit.reshape(side, side) for loss, fit in fitted.items()}
     axes, surface = (grid[:side, 0],) * 2, clean.reshape(side, side)
@@ -220,13 +219,12 @@ def report(config: Config, run: runs.Run, data: list[Dataset]) -> reporting.Repo
         fitted.append(run.figure(f"fits-{i}", fits(config, data, group, title), wide=True))
         found = {net.facts["loss"]: OFF.of(net) for net in group}
         dots.append(run.figure(f"off-{i}", plots.dots(found, title, OFF.name, limits, log=True)))
-        past = reporting.by_epoch(group, "val_mean_absolute_error")
-        drawing = plots.bands(past, title, "epoch", MAE.name, log=True)
-        learning.append(run.figure(f"learning-{i}", drawing))
+        past = {net.name: net.history["val_mean_absolute_error"] for net in group}
+        learning.append(run.figure(f"learning-{i}", plots.curves(past, title, MAE.name, log=True)))
     (best, harm), clean = questions(config, nets), clean_scores(config, data)
     table = reporting.table_of((R2, MAE, OFF, MAE_OFF), [*nets, clean], "loss, outliers")
     picture, paragraph = fitted.pop(), reporting.paragraph
-    pieces = [table.html(fold=len(table.rows)), paragraph(READ_TABLE)]
+    pieces = [table.html(), paragraph(READ_TABLE)]
     pieces.append(best.html(reporting.figures(*dots), paragraph(READ_DOTS)))
     pieces += [harm.html(*fitted)] if fitted else []
     pieces += [reporting.heading("Learning"), paragraph(READ_LEARNING)]

@@ -3,12 +3,11 @@
 import numpy as np
 from matplotlib.axes import Axes
 
-from backhand.plots.curves import Limits
 from backhand.plots.drawing import INK, SERIES, Drawing, Options, draw
 
 
 def predictions(
-    true: np.ndarray, predicted: np.ndarray, title: str, unit: str, limits: Limits
+    true: np.ndarray, predicted: np.ndarray, title: str, unit: str, limits: tuple[float, float]
 ) -> Drawing:
     """The true value (N,) over the predicted one (N,), with the diagonal on which they agree."""
 

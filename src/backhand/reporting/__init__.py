@@ -7,11 +7,8 @@ from backhand.reporting.measures import (
     Report,
     Table,
     Trained,
-    by_epoch,
     contrast,
     contrast_table,
-    curve_of,
-    over,
     table_of,
 )
 from backhand.reporting.page import (
@@ -29,8 +26,8 @@ from backhand.reporting.statistics import Estimate, less, mean, mean_sd, written
 from backhand.reporting.timing import interleaved, ratio
 
 __all__ = [
-    "Contrast", "Estimate", "Measure", "Question", "Report", "Table", "Trained", "by_epoch", "code",
-    "contrast", "contrast_table", "curve_of", "details", "figures", "heading",
-    "interleaved", "less", "matrices", "matrix", "mean", "mean_sd", "over", "page", "paragraph",
+    "Contrast", "Estimate", "Measure", "Question", "Report", "Table", "Trained", "code",
+    "contrast", "contrast_table", "details", "figures", "heading",
+    "interleaved", "less", "matrices", "matrix", "mean", "mean_sd", "page", "paragraph",
     "ratio", "step", "table_of", "written",
 ]  # fmt: skip

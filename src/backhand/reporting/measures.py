@@ -1,7 +1,7 @@
 """What an experiment declares once and reports by one mechanism: measures, contrasts, questions.
 
 An experiment trains nets from several seeds. A `Measure` gives one number a seed; tables, contrasts
-with their intervals, curves and the verdict under each heading follow from it.
+with their intervals and the verdict under each heading follow from it.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from backhand.layer import Tree
-from backhand.plots import Curve
 from backhand.reporting.page import details, heading, page, paragraph, table
 from backhand.reporting.statistics import Estimate, less, mean, mean_sd, written
 
@@ -61,9 +60,9 @@ class Table(NamedTuple):
     rows: Sequence[Sequence[object]]
     caption: str = ""
 
-    def html(self, fold: int = 8) -> str:
-        """The table; one of more rows than `fold` is folded under its caption."""
-        if len(self.rows) > fold:
+    def html(self) -> str:
+        """The table; one of more than eight rows is folded under its caption."""
+        if len(self.rows) > 8:
             return details(self.caption or "The whole table", table(self.header, self.rows))
         return table(self.header, self.rows, self.caption)
 
@@ -152,36 +151,6 @@ class Question:
         """The section: heading, answer, contrasts, and pieces."""
         compared = [contrast_table(self.contrasts).html()] if self.contrasts else []
         return "\n".join([heading(self.heading), paragraph(self.verdict), *compared, *pieces])
-
-
-def curve_of(values: ArrayLike, first: int = 1) -> Curve:
-    """Values (seeds, epochs) by epoch, from epoch `first`: mean ± standard deviation over seeds."""
-    values = np.asarray(values, np.float64)
-    with np.errstate(invalid="ignore"):  # an infinite value has no spread
-        spread = values.std(0, ddof=1) if len(values) > 1 else None
-    return Curve(np.arange(first, first + values.shape[1]), values.mean(0), spread)
-
-
-def by_epoch(
-    nets: Iterable[Trained], of: str | Callable[[Trained], ArrayLike], first: int = 1
-) -> dict[str, Curve]:
-    """A curve a net: what its history has by a name, or `of` finds, (seeds, epochs)."""
-    values = {net.name: net.history[of] if isinstance(of, str) else of(net) for net in nets}
-    return {name: curve_of(found, first) for name, found in values.items()}
-
-
-def over(
-    measure: Measure, nets: Iterable[Trained], x: Callable[[Trained], float],
-    series: Callable[[Trained], str] | None = None,
-) -> dict[str, Curve]:  # fmt: skip
-    """A measure over what `x` says of a net, mean ± sd over seeds: a curve for each of `series`."""
-    groups: dict[str, list[tuple[float, float, float]]] = {}
-    for net in nets:
-        values = np.asarray(measure.of(net), np.float64)
-        spread = values.std(ddof=1) if values.size > 1 else 0.0
-        name = measure.name if series is None else series(net)
-        groups.setdefault(name, []).append((x(net), values.mean(), spread))
-    return {name: Curve(*np.transpose(sorted(points))) for name, points in groups.items()}
 
 
 @dataclass(frozen=True)
