@@ -5,7 +5,7 @@ Slopes are compared with differences of the forward. Two logits far apart then s
 cross-entropy when a probability underflows. Try `make losses PRECISION=float16`.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Literal, NamedTuple, TypeAlias
@@ -18,7 +18,7 @@ import backhand as bh
 from backhand import runs
 from backhand.checks import positive_number
 from backhand.layer import Array
-from backhand.plots import Curve, Drawing, Function, shared_limits, value_and_slope
+from backhand.plots import Drawing, Function, value_and_slope
 from backhand.reporting import Measure, Report, Table, figures, heading, paragraph, table_of
 from backhand.training import Progress
 
@@ -30,7 +30,6 @@ WAYS = {
 }
 
 Number: TypeAlias = Callable[[Array], Array]  # a function of one number
-Limits: TypeAlias = tuple[float, float]
 Found: TypeAlias = Mapping[str, Any]  # arrays over the places x or z at which they were computed
 
 
@@ -233,14 +232,11 @@ def report(config: Config, run: runs.Run) -> Report:
     broken = breaks(found["all logits"], found["near logits"])
     pieces, rest = [*map(paragraph, FAR.split("\n\n")), broken.html()], iter(named)
     for title, (count, x_label, slope_label, words) in SECTIONS.items():
-        group = list(islice(rest, count))
-        limits = [
-            shared_limits({n: Curve((), found[n][key]) for n in group})
-            for key in ("value", "slope")
-        ]
+        names = list(islice(rest, count))
+        group = [function(found[name]) for name in names]
         drawn = [
-            run.figure(n, picture(n, named[n], found[n], x_label, slope_label, *limits))
-            for n in group
+            run.figure(n, picture(n, named[n], found[n], x_label, slope_label, group))
+            for n in names
         ]
         pieces += [heading(title), figures(*drawn), paragraph(words)]
     slopes = table_of([OFF], by_hand, "loss")._replace(caption="")
@@ -253,22 +249,26 @@ def far(a: Found) -> Drawing:
     """Cross-entropy over logits of all sizes, in three ways, and exactly."""
     lines = {label: Function(a["z"], a[way], a[f"{way}_slope"]) for way, label in WAYS.items()}
     exact = Function(*(a[key][10::20] for key in ("z", "exact", "exact_slope")))
-    labels = "cross-entropy of two logits", "z of (z, 0), label 0", "L, nats", "∂L/∂z, nats"
-    return value_and_slope(lines, *labels, rings={"exact": exact}, scale="symlog")
+    labels = "z of (z, 0), label 0", "L, nats", "∂L/∂z, nats"
+    title = "cross-entropy of two logits"
+    return value_and_slope(lines, {"exact": exact}, {}, title, labels, symlog=True)
 
 
 def picture(
-    name: str, subject: Subject, a: Found, x_label: str, slope: str, values: Limits, slopes: Limits
+    name: str, subject: Subject, a: Found, x_label: str, slope: str, group: Sequence[Function]
 ) -> Drawing:
     """One loss, its slope, and differences of its forward beside it."""
-    line = Function(a["x"], a["value"], a["slope"])
+    line = function(a)
     by = "slope by jax.grad" if subject.loss is ZERO_ONE else "slope by our backward"
     rings = {"slopes of the forward": Function(a["checked"], np.nan * a["central"], a["central"])}
     dots = {"at the kink": Function(*(y[a["kinks"]] for y in line))} if subject.kinks else {}
-    labels = name, x_label, f"L, {subject.unit}", slope
-    return value_and_slope(
-        {by: line}, *labels, rings=rings, dots=dots, value_limits=values, slope_limits=slopes
-    )
+    labels = x_label, f"L, {subject.unit}", slope
+    return value_and_slope({by: line}, rings, dots, name, labels, group)
+
+
+def function(a: Found) -> Function:
+    """What was computed of a loss, for a drawing."""
+    return Function(a["x"], a["value"], a["slope"])
 
 
 if __name__ == "__main__":
