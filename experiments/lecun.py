@@ -29,7 +29,6 @@ import backhand as bh
 from backhand import checks, data, plots, reporting, runs
 from backhand.models import Activation, perceptron
 from backhand.reporting import Measure, Question, Table, Trained, figures, heading, paragraph
-from backhand.reporting.page import table
 from backhand.training import Progress
 
 RowName = Literal[
@@ -322,7 +321,7 @@ def report(config: Config, run: runs.Run, mnist: data.Dataset) -> reporting.Repo
     drawn = [run.figure("confusion", plots.confusion(y, p.argmax(1), names, best.name))]
     if surest := plots.mistakes(x.reshape(-1, *SHAPE), y, p, names):
         drawn.append(run.figure("mistakes", surest))
-    pieces = [table(*results), paragraph(HOW_TO_READ), question.html()]
+    pieces = [results.html(len(rows)), paragraph(HOW_TO_READ), question.html()]
     pieces += [heading("How they were trained"), paragraph(METHOD)]
     pieces += [Table((*header, *DISTORTIONS), settings, "Settings by row").html()]
     pieces += [*distorted(config, run, mnist), heading("What is still wrong")]

@@ -203,8 +203,8 @@ def fits(config: Config, data: list[Dataset], nets: list[Trained], title: str) -
         return plots.fits(points, grid[:, 0], clean, fitted, title, outlier, wide=True)
     side = round(len(clean) ** 0.5)
     squares = {loss: fit.reshape(side, side) for loss, fit in fitted.items()}
-    axes, surface = (grid[:side, 0],) * 2, clean.reshape(side, side)
-    return plots.surface_fits((x, y[:, 0]), outlier, axes, surface, squares, title)
+    surface = clean.reshape(side, side)
+    return plots.surface_fits((x, y[:, 0]), grid[:side, 0], surface, squares, title, outlier)
 
 
 def report(config: Config, run: runs.Run, data: list[Dataset]) -> reporting.Report:

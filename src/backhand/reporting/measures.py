@@ -9,11 +9,10 @@ from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from backhand.layer import Tree
-from backhand.reporting.page import details, heading, page, paragraph, table
-from backhand.reporting.statistics import Estimate, less, mean, mean_sd, written
+from backhand.reporting.page import Table, heading, paragraph
+from backhand.reporting.statistics import Estimate, mean, mean_sd, written
 
 UNCLEAR = "no clear difference"
 
@@ -42,7 +41,7 @@ class Measure:
     """
 
     name: str
-    of: Callable[[Trained], ArrayLike]
+    of: Callable[[Trained], np.ndarray]
     unit: str = ""
     worse: Literal["higher", "lower"] | None = None
     form: str = ".2f"
@@ -51,20 +50,6 @@ class Measure:
     def label(self) -> str:
         """Its name and unit, for a column or an axis."""
         return f"{self.name}, {self.unit}" if self.unit else self.name
-
-
-class Table(NamedTuple):
-    """A table in words: the report shows it, the terminal prints it."""
-
-    header: Sequence[str]
-    rows: Sequence[Sequence[object]]
-    caption: str = ""
-
-    def html(self) -> str:
-        """The table; one of more than eight rows is folded under its caption."""
-        if len(self.rows) > 8:
-            return details(self.caption or "The whole table", table(self.header, self.rows))
-        return table(self.header, self.rows, self.caption)
 
 
 def table_of(measures: Sequence[Measure], nets: Iterable[Trained], first: str = "net") -> Table:
@@ -102,7 +87,8 @@ def contrast(measure: Measure, a: Trained, b: Trained, paired: bool = False) -> 
     Nets are `paired` if their i-th seeds belong together: if they had the same data, say.
     """
     x, y = measure.of(a), measure.of(b)
-    return Contrast(measure, a.name, b.name, less(y, x) if paired else mean(y).less(mean(x)))
+    difference = mean(np.subtract(y, x)) if paired else mean(y).less(mean(x))
+    return Contrast(measure, a.name, b.name, difference)
 
 
 def contrast_table(contrasts: Iterable[Contrast]) -> Table:
@@ -110,8 +96,8 @@ def contrast_table(contrasts: Iterable[Contrast]) -> Table:
     rows = []
     for found in contrasts:
         measure, a, b, difference = found
-        form = f"+{measure.form.removeprefix('+')}"
-        value, low, high = (written(v, form) for v in (difference.value, *difference.interval))
+        ends = (difference.value, *difference.interval)
+        value, low, high = (written(v, f"+{measure.form}") for v in ends)
         rows.append((measure.label, f"{a} → {b}", found.verdict, value, f"[{low}, {high}]"))
     header = ("measure", "from → to", "verdict", "difference", "95 % interval")
     return Table(header, rows, "Differences of means, with intervals by Student's t")
@@ -151,28 +137,3 @@ class Question:
         """The section: heading, answer, contrasts, and pieces."""
         compared = [contrast_table(self.contrasts).html()] if self.contrasts else []
         return "\n".join([heading(self.heading), paragraph(self.verdict), *compared, *pieces])
-
-
-@dataclass(frozen=True)
-class Report:
-    """A run's report.
-
-    Attributes:
-      title: what was done.
-      finding: the one sentence it comes to; fixed text, chosen by a verdict.
-      picture: the one figure that shows it, in HTML; `pieces` are all the rest.
-      table: what the terminal prints, 80 columns wide at most.
-      style: CSS for pieces that need more than the page has.
-    """
-
-    title: str
-    finding: str
-    picture: str
-    pieces: Sequence[str]
-    table: Table
-    style: str = ""
-
-    def html(self, *again: str) -> str:
-        """The page: finding, picture and pieces, and what the frame appends."""
-        lead = paragraph(self.finding, lead=True)
-        return page(self.title, lead, self.picture, *self.pieces, *again, style=self.style)
