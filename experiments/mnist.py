@@ -366,9 +366,9 @@ def report(config: Config, run: runs.Run, pictures: data.Dataset) -> Report:
         series, title = {}, measure.name.capitalize()
         for name in dict.fromkeys(plan.between for plan in true if plan.layers > 1):
             group = [nets[plan] for plan in true if plan.layers == 1 or plan.between == name]
-            series[name] = {net.facts["layers"]: measure.of(net) for net in group}
-        y = f"{measure.unit or 'ratio'}, ± sd"
-        drawing = plots.with_errors(series, title, "layers", y, log=log, wide=wide)
+            series[name] = np.stack([measure.of(net) for net in group], 1)
+        y, over = f"{measure.unit or 'ratio'}, ± sd", ("layers", depths)
+        drawing = plots.curves(series, title, y, over, log=log, wide=wide)
         return figure(title, drawing, wide) if series else ""
 
     def by_epoch(
@@ -416,7 +416,7 @@ def report(config: Config, run: runs.Run, pictures: data.Dataset) -> Report:
     for plan in control:
         chance = 100 / len(pictures.class_names)
         right = {plan.between: 100 - wrong(nets[plan].history)}
-        drawing = plots.curves(right, str(plan), "% right, ± sd", ("chance", chance))
+        drawing = plots.curves(right, str(plan), "% right, ± sd", level=("chance", chance))
         pieces += [reporting.heading("Is it the labels that they learn?")]
         pieces += [read(learnt(nets[plan], chance)), read(READ_CONTROL)]
         pieces += [figures(figure("control", drawing))]

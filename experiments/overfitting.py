@@ -15,7 +15,6 @@ from dataclasses import dataclass
 import jax
 import jax.numpy as jnp
 import numpy as np
-from numpy.typing import ArrayLike
 
 import backhand as bh
 from backhand import checks, plots, reporting, runs
@@ -228,16 +227,18 @@ def report(config: Config, run: runs.Run, data: Dataset) -> reporting.Report:
     sizes = {size: [n for n in nets if n.facts["points"] == size] for size in sorted(config.sizes)}
     few, noise, y_label = sizes[min(sizes)], ("noise σ²", config.noise**2), "squared error"
 
-    def by_width(measure: Measure, size: int) -> dict[float, ArrayLike]:
-        deepest = sizes[size][-1].facts["depth"]
-        deep = [net for net in sizes[size] if net.facts["depth"] == deepest]
-        return {net.facts["width"]: measure.of(net) for net in deep}
+    depth = few[-1].facts["depth"]
+    deep = {size: [n for n in group if n.facts["depth"] == depth] for size, group in sizes.items()}
+    over = "width", [net.facts["width"] for net in deep[min(sizes)]]
+
+    def by_width(measure: Measure, size: int) -> np.ndarray:
+        return np.stack([measure.of(net) for net in deep[size]], 1)
 
     capacity, fitted, learning, split = {}, [], [], []
     for size in dict.fromkeys([min(sizes), max(sizes)]):
         capacity[f"test, {size} points"] = by_width(TEST, size)
         capacity[f"training, {size} points"] = by_width(TRAIN, size)
-    chosen = min(few, key=lambda net: reporting.mean(VALIDATION.of(net)).value)
+    chosen = min(few, key=lambda net: float(VALIDATION.of(net).mean()))
     for i, net in enumerate({net.name: net for net in (few[0], chosen, few[-1])}.values()):
         (x, y), fit = (a[0, : min(sizes), 0] for a in data["train"]), net.facts["fit"]
         curves = {"one fit": fit[0], "all, mean ± sd": fit}
@@ -247,12 +248,12 @@ def report(config: Config, run: runs.Run, data: Dataset) -> reporting.Report:
         past, turn, title = group[-1].history, group[-1].facts["turn"], f"{group[-1].name} points"
         curves = {name: past[key] for name, key in LOSSES.items()}
         mark = ("validation lowest, ± sd", turn.mean(), turn.std(ddof=1))
-        drawing = plots.curves(curves, title, y_label, noise, mark, log=True)
+        drawing = plots.curves(curves, title, y_label, None, noise, mark, log=True)
         learning.append(run.figure(f"learning-{size}", drawing))
         parts = {"bias²": by_width(BIAS, size), "variance": by_width(VARIANCE, size)}
-        drawing = plots.with_errors(parts, f"{size} points", "width", y_label, noise)
+        drawing = plots.curves(parts, f"{size} points", y_label, over, noise)
         split.append(run.figure(f"terms-{size}", drawing))
-    drawing = plots.with_errors(capacity, "", "width", y_label, noise, log=True, wide=True)
+    drawing = plots.curves(capacity, "", y_label, over, noise, log=True, wide=True)
     stop, more, under = questions(*([g[end] for g in sizes.values()] for end in (0, -1)))
     textbook = stop.contrasts[0].verdict == "better" and more.verdict == more.better
     table = reporting.table_of((TRAIN, TEST, OVER, TURN), nets, "net, points")

@@ -66,7 +66,7 @@ def test_a_map_for_each_unit():
     assert {f"unit {i}" for i in range(1, 7)} <= words(drawing)
     assert {"layer 1", "length (mm)", "activation; line: the boundary"} <= words(drawing)
     lost = plots.activations(VALUES * np.nan, slope(2), plane(), "layer 1")
-    assert "activations from 0 to 0." in lost.alt
+    assert "95 % of activations within ±1." in lost.alt
 
 
 def test_a_film_shows_each_frame_in_its_turn_and_the_last_for_longer():
@@ -75,14 +75,14 @@ def test_a_film_shows_each_frame_in_its_turn_and_the_last_for_longer():
     film = plots.animate(frames, {"loss": series, "accuracy": series}, plane(5), "2-5 $ on a slope")
     assert {f"epoch {epoch} of 3" for epoch in (0, 2, 3)} | {"2-5 $ on a slope"} <= words(film)
     assert "from epoch 0 to 3" in film.alt
-    assert "loss in the end train 0.01, validation 0.1" in film.alt
+    assert "Accuracy at last: train 0.01, validation 0.1." in film.alt
     shown = re.findall(r'class="(?:tint \w+ )?frame frame-(\d)"', film.svg)
     # A frame has two lines at the epoch and its words; regions and boundaries, unless it has none.
     assert [shown.count(number) for number in "012"] == [3, 3 + 5 + 5, 3 + 5 + 5]
     for css in (
         ".frame { visibility: hidden; animation: frame 3.24s step-end infinite }",
         ".frame-2 { visibility: visible; animation-name: last }",
-        ".frame-1 { animation-delay: -3.12s }",
+        ".frame-1{animation-delay:-3.12s}",
         "@media (prefers-reduced-motion: reduce) { .frame { animation: none } }",
     ):
         assert css in film.svg

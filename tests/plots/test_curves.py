@@ -19,22 +19,20 @@ def test_curves_of_several_seeds_with_a_level_and_a_mark():
     lost = np.array([[np.nan, -0.1, 0.0], [np.inf, 0.1, 0.0]])  # diverged, or below 0
     mark = ("lowest", 2.0, 20.0)
     drawing = plots.curves(
-        {"train": SEEDS, "lost": lost}, "a title", "loss", NOISE, mark, log=True, wide=True
+        {"train": SEEDS, "lost": lost}, "a title", "loss", None, NOISE, mark, log=True, wide=True
     )
     assert {"epoch", "loss", "train", "lost", "noise", "lowest", "1", "3"} <= words(drawing)
     assert "20" not in words(drawing)  # the mark does not make the axis longer
     assert "train from 0.5 to 0.2" in drawing.alt
 
 
-def test_error_bars_over_ticks_that_are_the_values():
-    series = {
-        "a": {2: [0.4, 0.6], 8: [0.3, 0.2], 1000: [0.1, 0.15]},
-        "b": {8: [np.nan, 1.0], 2: [-0.1, 0.1]},
-    }
-    drawing = plots.with_errors(series, "t", "width", "loss", NOISE, log=True)
+def test_error_bars_over_ticks_that_are_the_numbers():
+    over = ("width", [2, 8, 1000])
+    series = {"a": SEEDS, "b": [[-0.1, np.nan], [0.1, 1.0]]}
+    drawing = plots.curves(series, "t", "loss", over, NOISE, log=True)
     assert {"width", "2", "8", "1,000", "0.2", "0.5", "noise"} <= words(drawing)
-    assert "a from 0.5 to 0.125" in drawing.alt
-    nothing = plots.with_errors({"b": {2: [np.nan]}}, "t", "width", "loss", log=True)
+    assert "loss by width: a from 0.5 to 0.2, b from 0 to nan." in drawing.alt
+    nothing = plots.curves({"b": [np.nan]}, "t", "loss", over, log=True)
     assert "b from nan to nan" in nothing.alt
 
 

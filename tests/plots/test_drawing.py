@@ -121,13 +121,13 @@ def test_a_notebook_shows_it(drawing):
 
 def test_a_legend_below_makes_the_picture_higher():
     def height(*names):
-        def paint(figure):
-            figure.add_subplot()
-            handle = figure.axes[0].plot([0], [0])[0]
-            plots.drawing.legend_below(figure, dict.fromkeys(names, handle))
+        def panel(axes):
+            for name in names:
+                axes.plot([0], [0], label=name)
 
-        svg = plots.draw_figure(paint, ".", 3, 2).svg
+        svg = plots.draw(panel, ".", 3, 2).svg
         return float(re.search(r'viewBox="0 0 [\d.]+ ([\d.]+)"', svg)[1]) / 72
 
+    assert height() == pytest.approx(2)
     assert height("a", "b") == pytest.approx(2.2)
     assert height("a long label of 22 chars", "another one, as long as") == pytest.approx(2.4)

@@ -13,7 +13,7 @@ NAMES = ["cat", "dog"]
 def test_weights_as_pictures_in_one_scale():
     drawing = plots.weight_pictures(np.eye(9)[:, :5], (3, 3), "units", most=4)
     assert {"units", "weight", "−1", "0.5"} <= words(drawing)
-    assert "4 of 5 units, from -1.00 to 1.00" in drawing.alt
+    assert "Weights of 4 of 5 units. units: within ±1.00." in drawing.alt
     lost = plots.weight_pictures(np.full((9, 2), np.nan), (3, 3), "diverged")
     assert "2 of 2 units" in lost.alt
 

@@ -15,7 +15,7 @@ def test_a_function_above_its_slope():
         {"ours": ABSOLUTE}, {"exact": ABSOLUTE}, kink, "absolute", LABELS
     )
     assert {*LABELS, "absolute", "ours", "exact", "kink"} <= words(drawing)
-    assert drawing.alt.endswith("ours: value 1 to 1, slope -1 to 1.")
+    assert drawing.alt.endswith("absolute: L above, ours from 1 to 1; slope below.")
 
 
 def test_drawings_of_a_group_share_their_axes():
@@ -29,5 +29,5 @@ def test_drawings_of_a_group_share_their_axes():
 def test_infinities_and_nan_are_gaps():
     broken = Function(X, np.array([np.inf, np.nan, 0, 1, 2]), np.array([np.nan, np.nan, 1, 1, 1]))
     drawing = plots.value_and_slope({"broken": broken}, {}, {}, "", LABELS, [broken], symlog=True)
-    assert "value inf to 2, slope nan to 1" in drawing.alt
+    assert "from inf to 2" in drawing.alt
     assert "broken" not in words(drawing)  # alone it needs no legend

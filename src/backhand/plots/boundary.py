@@ -10,10 +10,8 @@ from typing import NamedTuple
 import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
-from backhand.plots.drawing import INK, PAPER, SERIES, Drawing, Options, draw_figure, legend_below
+from backhand.plots.drawing import INK, PAPER, SERIES, Drawing, Options, draw
 from backhand.plots.tints import Extent, colour_bar, contours, tint
 
 MARKERS = "os^DvPX*"
@@ -40,8 +38,7 @@ def boundary(probabilities: np.ndarray, plane: Plane, title: str) -> Drawing:
     """The regions of the classes; of two classes, lines of equal probability, too."""
     classes = len(plane.class_names)
 
-    def paint(figure: Figure) -> None:
-        axes = figure.add_subplot()
+    def panel(axes: Axes) -> None:
         draw_points(axes, plane)
         draw_regions(axes, probabilities, plane)
         draw_boundary(axes, probabilities, plane)
@@ -55,13 +52,12 @@ def boundary(probabilities: np.ndarray, plane: Plane, title: str) -> Drawing:
             ticks = np.linspace(1 / classes, 1, 5).tolist()
             scale = {INK: _depth(np.linspace(1 / classes, 1, 101), classes)}
             colour_bar(axes, "probability of the likeliest class", ticks, scale)
-        legend_below(figure, legend_of(plane))
 
     likeliest = probabilities.argmax(2)
     shares = [f"{name} {np.mean(likeliest == k):.0%}" for k, name in enumerate(plane.class_names)]
     of = " and ".join(plane.axis_names)
     alt = f"A map of the plane of {of}. {title}. Shares of the window: {', '.join(shares[:8])}."
-    return draw_figure(paint, alt, height=4.7)
+    return draw(panel, alt, height=4.7)
 
 
 def strengths(probabilities: np.ndarray) -> list[np.ndarray]:
@@ -80,7 +76,7 @@ def _depth(p: np.ndarray, classes: int) -> np.ndarray:
 def draw_regions(axes: Axes, probabilities: np.ndarray, plane: Plane) -> list[Artist]:
     """The regions of the classes."""
     return [
-        tint(axes, strength[::-1], SERIES[k % len(SERIES)], plane.extent, "auto")
+        tint(axes, strength[::-1], SERIES[k % len(SERIES)], plane.extent)
         for k, strength in enumerate(strengths(probabilities))
         if strength.any()
     ]
@@ -108,28 +104,20 @@ def draw_points(axes: Axes, plane: Plane) -> None:
     """The points, in axes that show the window: filled to train, hollow to validate."""
     for split, (x, y) in plane.splits.items():
         x, y = x[: MOST_POINTS[split]], y[: MOST_POINTS[split]]
-        for k in map(int, np.unique(y)):
-            marker, face, edge, width = _marker(k, split)
-            look: Options = {"facecolor": face, "edgecolor": edge, "linewidth": width, "zorder": 3}
-            axes.scatter(x[y == k, 0], x[y == k, 1], s=21, marker=marker, **look)
+        for k, name in enumerate(plane.class_names):
+            label = plain(name) if split == "train" else None
+            look, marker = _look(SERIES[k % len(SERIES)], split), MARKERS[k % len(MARKERS)]
+            axes.scatter(*x[y == k].T, label=label, marker=marker, **look)
+    for split in plane.splits:  # how its points are drawn, for the legend
+        axes.scatter([], [], label=split, marker="o", **_look(INK, split))
     axes.set(xlim=plane.extent[:2], ylim=plane.extent[2:], box_aspect=1)
     axes.set(xlabel=plain(plane.axis_names[0]), ylabel=plain(plane.axis_names[1]))
 
 
-def legend_of(plane: Plane) -> dict[str, Artist]:
-    """What the legend shows: the classes, and how points of the splits are drawn."""
-    looks = {plain(name): _marker(k, "train") for k, name in enumerate(plane.class_names)}
-    looks |= {split: _marker(0, split, INK) for split in plane.splits}
-    return {
-        name: Line2D([], [], linestyle="", marker=marker, mfc=face, mec=edge, mew=width)
-        for name, (marker, face, edge, width) in looks.items()
-    }
-
-
-def _marker(k: int, split: str, colour: str | None = None) -> tuple[str, str, str, float]:
-    """The marker of class k's points, the colours of face and edge, and the edge's width."""
-    marker, colour = MARKERS[k % len(MARKERS)], colour or SERIES[k % len(SERIES)]
-    return (marker, colour, PAPER, 0.6) if split == "train" else (marker, PAPER, colour, 1.3)
+def _look(colour: str, split: str) -> Options:
+    """The look of a split's points."""
+    face, edge, width = (colour, PAPER, 0.6) if split == "train" else (PAPER, colour, 1.3)
+    return {"facecolor": face, "edgecolor": edge, "linewidth": width, "s": 21, "zorder": 3}
 
 
 def plain(name: str) -> str:

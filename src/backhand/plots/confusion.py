@@ -28,7 +28,7 @@ def confusion(
                 axes.text(column, row, str(count), weight=weight, size=9, ha="center", va="center")
         axes.set_xticks(range(len(class_names)), class_names)
         axes.set_yticks(range(len(class_names)), class_names)
-        axes.set(title=title, xlabel="predicted", ylabel="true")
+        axes.set(title=title, xlabel="predicted", ylabel="true", aspect="equal")
 
     right, other = divmod(int(errors.argmax()), len(errors))
     most = f", most often {class_names[right]} as {class_names[other]}" if errors.any() else ""

@@ -1,66 +1,61 @@
-"""Curves by epoch, and means with error bars over a number that nets have."""
+"""Curves by epoch, or over a number that nets have."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from itertools import cycle
 from typing import Literal
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 from numpy.typing import ArrayLike
 
-from backhand.plots.drawing import INK, Drawing, Options, draw_figure, legend_below
+from backhand.plots.drawing import INK, Drawing, Options, draw
 
-Level = tuple[str, float] | None
 WIDTH = {False: 4.4, True: 6.4}  # inches: of a drawing, and of a report's main picture
 
 
 def curves(
-    series: Mapping[str, ArrayLike], title: str, y_label: str, level: Level = None,
+    series: Mapping[str, ArrayLike], title: str, y_label: str,
+    over: tuple[str, Sequence[float]] | None = None, level: tuple[str, float] | None = None,
     mark: tuple[str, float, float] | None = None, log: bool = False, wide: bool = False,
 ) -> Drawing:  # fmt: skip
-    """Named series of one value an epoch, from epoch 1; those of several seeds as `draw_line` does.
+    """Named series of one value an epoch, from epoch 1, or one for each number they are `over`.
 
-    `level` is a horizontal line: its name, and its y. `mark` is a place on the x axis, ± how much.
-    `log` is for the y axis; `wide` is for a report's main picture.
+    Series of several seeds, (seeds, epochs), are shown by mean and standard deviation. `over` is a
+    name and the numbers, which are the ticks of the x axis, evenly apart. `level` is a horizontal
+    line: its name, and its y. `mark` is a place on the x axis, ± how much. `log` is for the y axis;
+    what is 0 or below then lies under its lower edge. `wide` is for a report's main picture.
     """
+    spreads = {label: spread_of(values) for label, values in series.items()}
+    x_label, ticks = over or ("epoch", [])
+    values = np.concatenate([[] if level is None else level[1:], *(y for y, _ in spreads.values())])
+    above = values[values > 0]  # false for NaN
 
     def panel(axes: Axes) -> None:
-        for label, values in series.items():
-            draw_line(axes, label, np.arange(1, 1 + np.shape(values)[-1]), values)
+        for marker, (label, (mean, sd)) in zip(cycle("osD^vP"), spreads.items(), strict=False):
+            if over is None:
+                draw_line(axes, label, np.arange(1, 1 + len(mean)), series[label])
+            else:
+                look: Options = {"marker": marker, "markersize": 4, "capsize": 2}
+                axes.errorbar(range(len(mean)), mean, sd, label=label, **look)
         if mark is not None:
             name, place, spread = mark
             ends = axes.get_xlim()
             axes.axvspan(place - spread, place + spread, color=INK, alpha=0.1, linewidth=0)
             axes.axvline(place, color=INK, linestyle=":", linewidth=1.2, label=name)
             axes.set_xlim(ends)
+        if level is not None:
+            axes.axhline(level[1], color=INK, linestyle="-", linewidth=1, label=level[0], zorder=0)
+        axes.set(title=title, xlabel=x_label, ylabel=y_label)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        if over is not None:
+            axes.set_xticks(range(len(ticks)), [f"{tick:,g}" for tick in ticks])
+        if log and above.size:
+            log_scale(axes, "y")
+            axes.set_ylim(bottom=above.min() / 1.6)
 
-    means = {label: spread_of(values)[0] for label, values in series.items()}
-    return _draw(panel, means, title, "epoch", y_label, level, log, wide)
-
-
-def with_errors(
-    series: Mapping[str, Mapping[float, ArrayLike]], title: str, x_label: str, y_label: str,
-    level: Level = None, log: bool = False, wide: bool = False,
-) -> Drawing:  # fmt: skip
-    """Named series of values (seeds,) by x: their means, with error bars of ± standard deviation.
-
-    The values of x are the axis's ticks, in order and evenly apart. The rest is as in `curves`.
-    """
-    ticks = sorted({x for by_x in series.values() for x in by_x})
-    spreads = {n: spread_of(np.stack(list(by_x.values()), 1)) for n, by_x in series.items()}
-
-    def panel(axes: Axes) -> None:
-        for marker, (label, (mean, sd)) in zip(cycle("osD^vP"), spreads.items(), strict=False):
-            places = [ticks.index(x) for x in series[label]]
-            look: Options = {"marker": marker, "markersize": 4, "capsize": 2}
-            axes.errorbar(places, mean, sd, label=label, **look)
-        axes.set_xticks(range(len(ticks)), [f"{tick:,g}" for tick in ticks])
-
-    means = {label: mean for label, (mean, _) in spreads.items()}
-    return _draw(panel, means, title, x_label, y_label, level, log, wide)
+    ends = ", ".join(f"{label} from {y[0]:.3g} to {y[-1]:.3g}" for label, (y, _) in spreads.items())
+    return draw(panel, f"Curves. {title}, {y_label} by {x_label}: {ends}.", WIDTH[wide])
 
 
 def draw_line(axes: Axes, label: str, x: ArrayLike, values: ArrayLike) -> None:
@@ -86,28 +81,3 @@ def log_scale(axes: Axes, name: Literal["x", "y"]) -> None:
     axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 200 * low else (1,)))
     axis.set_major_formatter("{x:g}")
     axis.set_minor_locator(NullLocator())
-
-
-def _draw(
-    panel: Callable[[Axes], None], means: Mapping[str, np.ndarray], title: str, x_label: str,
-    y_label: str, level: Level, log: bool, wide: bool,
-) -> Drawing:  # fmt: skip
-    """What curves and means with errors have in common."""
-    values = np.concatenate([[], *means.values()])
-    if level is not None:
-        values = np.append(values, level[1])
-    above = values[values > 0]  # false for NaN
-
-    def paint(figure: Figure) -> None:
-        axes = figure.add_subplot()
-        panel(axes)
-        if level is not None:
-            axes.axhline(level[1], color=INK, linestyle="-", linewidth=1, label=level[0], zorder=0)
-        axes.set(title=title, xlabel=x_label, ylabel=y_label)
-        if log and above.size:
-            log_scale(axes, "y")
-            axes.set_ylim(bottom=above.min() / 1.6)  # what is 0 or below lies under this edge
-        legend_below(figure)
-
-    ends = ", ".join(f"{label} from {y[0]:.3g} to {y[-1]:.3g}" for label, y in means.items())
-    return draw_figure(paint, f"Curves. {title}, {y_label} by {x_label}: {ends}.", WIDTH[wide])

@@ -20,9 +20,8 @@ def examples(pictures: np.ndarray, captions: Sequence[str], title: str) -> Drawi
         for i, (picture, caption) in enumerate(zip(pictures, captions, strict=True)):
             left, top = i % COLUMNS * 1.5 * width, i // COLUMNS * 1.5 * height
             tint(axes, picture, INK, (left, left + width, top + height, top))
-            middle, below = left + width / 2, top + 1.05 * height
-            axes.text(middle, below, caption, ha="center", va="top", fontsize=8)
-        axes.set(title=title, ylim=(1.5 * rows * height, 0))
+            axes.text(left + width / 2, top + 1.05 * height, caption, ha="center", va="top", size=8)
+        axes.set(title=title, ylim=(1.5 * rows * height, 0), aspect="equal")
         axes.set_xlim(-0.25 * width, (1.5 * COLUMNS - 0.25) * width)
         axes.axis("off")
 

@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from backhand.plots.boundary import Plane, draw_boundary, draw_points, draw_regions, legend_of
+from backhand.plots.boundary import Plane, draw_boundary, draw_points, draw_regions
 from backhand.plots.curves import log_scale
 from backhand.plots.drawing import INK, Drawing, Options, draw_figure, legend_below
 
@@ -27,9 +27,8 @@ def animate(
     last = frames[-1][0]
 
     def paint(frames: Sequence[tuple[int, np.ndarray]], figure: Figure) -> None:
-        places = figure.add_gridspec(2, 2, width_ratios=[1.35, 1])
-        window, loss = figure.add_subplot(places[:, 0]), figure.add_subplot(places[0, 1])
-        panels = {"loss": loss, "accuracy": figure.add_subplot(places[1, 1])}
+        window, loss, accuracy = figure.subplot_mosaic("wl;wa", width_ratios=[1.35, 1]).values()
+        panels = {"loss": loss, "accuracy": accuracy}
         draw_points(window, plane)
         window.set_title(" ")  # room for what the frames say
         for measure, series in curves.items():
@@ -44,7 +43,7 @@ def animate(
         loss.tick_params(labelbottom=False)
         loss.legend(ncols=2, loc="lower center", bbox_to_anchor=(0.5, 1), columnspacing=1)
         figure.suptitle(title, weight="bold", fontsize=11, parse_math=False)  # it names a file
-        legend_below(figure, legend_of(plane))
+        legend_below(figure, window)
         figure.draw_without_rendering()  # lays it out
         figure.set_layout_engine("none")
         above: Options = {"ha": "center", "transform": window.transAxes}
@@ -57,11 +56,8 @@ def animate(
             ):
                 artist.set_gid(f"{artist.get_gid() or ''} frame frame-{number}".strip())
 
-    ends = "; ".join(
-        f"{measure} in the end " + ", ".join(f"{split} {y[-1]:.3g}" for split, y in series.items())
-        for measure, series in curves.items()
-    )
-    alt = f"The boundary in the plane, from epoch {frames[0][0]} to {last}. {title}; {ends}."
+    right = ", ".join(f"{split} {y[-1]:.3g}" for split, y in curves["accuracy"].items())
+    alt = f"The boundary in the plane, from epoch 0 to {last}. {title}. Accuracy at last: {right}."
     moving = draw_figure(partial(paint, frames), alt, 6.4, 3.8).svg
     moving = moving.replace("</style>", f"{_motion(len(frames))}</style>", 1)
     still = draw_figure(partial(paint, frames[-1:]), alt, 6.4, 3.8).svg
@@ -72,12 +68,11 @@ def _motion(count: int) -> str:
     """The CSS that shows each of `count` frames in its turn."""
     length = SECONDS * (count - 1) + LAST
     frame, last = (f"{100 * seconds / length:.4f}%" for seconds in (SECONDS, LAST))
-    starts = [
-        f".frame-{n} {{ animation-delay: {n * SECONDS - length:.2f}s }}\n" for n in range(count)
-    ]
+    delays = (f".frame-{n}{{animation-delay:{n * SECONDS - length:.2f}s}}" for n in range(count))
     return f"""
 @keyframes frame {{ from {{ visibility: visible }} {frame}, to {{ visibility: hidden }} }}
 @keyframes last {{ from {{ visibility: visible }} {last}, to {{ visibility: hidden }} }}
 .frame {{ visibility: hidden; animation: frame {length}s step-end infinite }}
 .frame-{count - 1} {{ visibility: visible; animation-name: last }}
-{"".join(starts)}@media (prefers-reduced-motion: reduce) {{ .frame {{ animation: none }} }}"""
+{"".join(delays)}
+@media (prefers-reduced-motion: reduce) {{ .frame {{ animation: none }} }}"""

@@ -4,13 +4,12 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
 from backhand.plots.curves import WIDTH, log_scale, spread_of
-from backhand.plots.drawing import INK, SERIES, Drawing, Options, draw_figure, legend_below
+from backhand.plots.drawing import INK, SERIES, Drawing, Options, draw
 
-Marks = tuple[str, Mapping[str, float]]  # what they are called, and one for some rows or for all
+Marks = tuple[str, Mapping[str, float]]  # to compare with: their name, and one for any of the rows
 DIAMOND: Options = {"fmt": "D", "markersize": 4.5, "capsize": 4}
 
 
@@ -22,7 +21,7 @@ def dots(
     """Each group's values as dots in a row of their own, with their mean ± standard deviation.
 
     If groups go together, as by seed or fold, the i-th dot is at the same height in every row.
-    `limits` are the x axis's, so that drawings can share them. `marks` are values to compare with.
+    `limits` are the x axis's, so that drawings can share them.
     """
     found = {name: np.asarray(v, np.float64) for name, v in groups.items()}
 
@@ -43,10 +42,7 @@ def dots(
 def intervals(
     estimates: Mapping[str, tuple[float, float, float]], title: str, x_label: str, marks: Marks
 ) -> Drawing:
-    """Each estimate (value, low, high) in a row of its own, with its interval from low to high.
-
-    `marks` are what to compare them with.
-    """
+    """Each estimate (value, low, high) in a row of its own, with its interval from low to high."""
     value, low, high = np.transpose(list(estimates.values()))
 
     def panel(axes: Axes) -> None:
@@ -64,8 +60,7 @@ def _rows(
     """The panel, in rows named as the words about them are, with their marks."""
     names, (label, places) = list(words), marks
 
-    def paint(figure: Figure) -> None:
-        axes = figure.add_subplot()
+    def whole(axes: Axes) -> None:
         panel(axes)
         axes.set_yticks(range(len(names)), names)
         axes.set(title=title, xlabel=x_label, ylim=(len(names) - 0.5, -0.5))
@@ -73,9 +68,8 @@ def _rows(
         if places:
             at = list(places.values()), [names.index(name) for name in places]
             axes.scatter(*at, 160, INK, marker="|", linewidth=2.5, label=label)
-            legend_below(figure)
 
     shown = "; ".join(f"{name} {word}" for name, word in words.items())
     compared = "; ".join(f"{name} {place:.3g}" for name, place in places.items())
     alt = f"{title}, {x_label}: {shown}." + f" Beside it, {label}: {compared}." * bool(places)
-    return draw_figure(paint, alt, width, 1.2 + row_height * len(names))
+    return draw(whole, alt, width, 1.2 + row_height * len(names))

@@ -32,6 +32,10 @@ def value_and_slope(
 
     def paint(figure: Figure) -> None:
         above, below = figure.subplots(2, sharex=True)
+        if symlog:
+            above.set_xscale("symlog", linthresh=1)
+            above.set_yscale("symlog", linthresh=1)
+            above.set_xticks([-1e4, -1e2, -1, 0, 1, 1e2, 1e4], minor=False)
         for axes, field in ((above, "value"), (below, "slope")):
             for label, line in lines.items():
                 y = getattr(line, field)
@@ -48,19 +52,11 @@ def value_and_slope(
             axes.grid(alpha=0.25, linewidth=0.6)
         above.set(title=title, ylabel=labels[1])
         below.set(xlabel=labels[0], ylabel=labels[2])
-        if symlog:
-            above.set_xscale("symlog", linthresh=1)
-            above.set_yscale("symlog", linthresh=1)
-            above.set_xticks([-1e4, -1e2, -1, 0, 1, 1e2, 1e4], minor=False)
         figure.align_ylabels()
         if len(lines) + len(rings) + len(dots) > 1:
-            legend_below(figure)
+            legend_below(figure, above)
 
     x_label, value, slope = labels
-    ends = "; ".join(
-        f"{label}: value {line.value[0]:.3g} to {line.value[-1]:.3g}, "
-        f"slope {line.slope[0]:.3g} to {line.slope[-1]:.3g}"
-        for label, line in lines.items()
-    )
-    alt = f"Two panels over {x_label}. {title}: {value} above, {slope} below. {ends}."
+    ends = ", ".join(f"{n} from {f.value[0]:.3g} to {f.value[-1]:.3g}" for n, f in lines.items())
+    alt = f"Two panels over {x_label}. {title}: {value} above, {ends}; {slope} below."
     return draw_figure(paint, alt, height=4.6)
