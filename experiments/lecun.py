@@ -14,7 +14,6 @@ of the table then train on all 60,000, as the published ones did, and see the te
 """
 
 import itertools
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -206,27 +205,22 @@ def train(config: Config, run: runs.Run, mnist: data.Dataset) -> None:
     nets = list(dict.fromkeys(net for name in config.rows for net in config.nets(name)))
     settings_of = {name: config.row(name).settings for name, _ in nets}
     trainings = {name: training_of(settings, len(x)) for name, settings in settings_of.items()}
-    seconds = run.read_json("times.json") if run.path("times.json").exists() else {}
     progress = Progress(1, parts=len(nets), work=[work(settings_of[name]) for name, _ in nets])
     for part, (name, seed) in enumerate(nets):
-        stem, settings, start = f"{name}-{seed}", settings_of[name], time.monotonic()
+        stem, settings = f"{name}-{seed}", settings_of[name]
         progress.begin(part, stem, settings.epochs)
-        try:
-            state, history = bh.fit(
-                trainings[name],
-                (x, y),
-                key=jax.random.key(seed),
-                epochs=settings.epochs,
-                batch_size=settings.batch_size,
-                checkpoints=run.checkpoints(stem),
-                progress=progress,
-            )
-        finally:  # a resumed run adds to what was spent before
-            seconds[stem] = seconds.get(stem, 0.0) + time.monotonic() - start
-            run.write_json("times.json", seconds)
+        state, history = bh.fit(
+            trainings[name],
+            (x, y),
+            key=jax.random.key(seed),
+            epochs=settings.epochs,
+            batch_size=settings.batch_size,
+            checkpoints=run.checkpoints(stem),
+            progress=progress,
+        )
         p = np.asarray(jax.nn.softmax(trainings[name].net.apply(state.params, scored.x)))
         facts = {"settings": asdict(settings), "error": error(p, scored.y), "p": p}
-        run.keep(stem, state.params, history, seconds=seconds[stem], **facts)
+        run.keep(stem, state.params, history, **facts)
 
 
 def error(p: np.ndarray, y: np.ndarray) -> float:
@@ -242,9 +236,9 @@ def results_of(config: Config, run: runs.Run, y: np.ndarray) -> Iterator[Trained
         whole, members = range(0, len(nets) - row.members + 1, row.members), row.members
         answers = [np.mean([net["p"] for net in nets[i : i + members]], axis=0) for i in whole]
         if answers:
-            facts = {"row": row, "errors": np.array([error(p, y) for p in answers])}
-            facts |= {"nets": len(nets), "seconds": sum(net["seconds"] for net in nets)}
-            yield Trained(name, None, {}, facts | {"p": answers[0]})
+            facts = {"row": row, "nets": len(nets), "p": answers[0]}
+            facts["errors"] = np.array([error(p, y) for p in answers])
+            yield Trained(name, None, {}, facts)
 
 
 ERROR = Measure("error", lambda row: row.facts["errors"], "%", worse="higher")
@@ -253,7 +247,6 @@ MEASURES = (
     replace(ERROR, name="ours"),
     Measure("nets", lambda net: np.array([net.facts["nets"]]), form=".0f"),
     Measure("epochs", lambda net: np.array([net.facts["row"].settings.epochs]), form=".0f"),
-    Measure("minutes", lambda net: np.array([net.facts["seconds"] / 60]), form=".1f"),
 )
 
 
@@ -279,21 +272,16 @@ def beats_published(rows: Sequence[Trained]) -> Question:
     )
 
 
-HOW_TO_READ = (
-    "An error is the share of pictures taken for another digit, ± the standard deviation over "
-    "seeds; the published errors are of the test set. "
-    "Settings were chosen on 6,000 validation pictures after training on the other 54,000; those "
-    "given by flags were not. For the test error, nets train on all 60,000 and are scored once, "
-    "after the last epoch. A committee's answer is the mean of its members' probabilities; no net "
-    "is in two committees. The published one has 25 members, and digits of normalized width, set "
-    "upright. Minutes are those of a row's nets together; rows that share nets each count them."
-)
-METHOD = (
-    "Adam's learning rate rises over the first twentieth of the steps to the table's, and falls to "
-    "0 as a cosine. Weight decay is AdamW's, apart from the gradient. Affine distortions shift a "
-    "picture by up to so many pixels, and turn, enlarge and shear it; elastic ones move each pixel "
-    "by a smooth random field. Both are drawn anew for each picture at each step."
-)
+HOW_TO_READ = """An error is the share of pictures taken for another digit, ± the standard deviation
+over seeds; the published errors are of the test set. Settings were chosen on 6,000 validation
+pictures after training on the other 54,000; those given by flags were not. For the test error, nets
+train on all 60,000 and are scored once, after the last epoch. A committee's answer is the mean of
+its members' probabilities; no net is in two committees. The published one has 25 members, and
+digits of normalized width, set upright."""
+METHOD = """Adam's learning rate rises over the first twentieth of the steps to the table's, and
+falls to 0 as a cosine. Weight decay is AdamW's, apart from the gradient. Affine distortions shift a
+picture by up to so many pixels, and turn, enlarge and shear it; elastic ones move each pixel by a
+smooth random field. Both are drawn anew for each picture at each step."""
 
 
 def report(config: Config, run: runs.Run, mnist: data.Dataset) -> reporting.Report:

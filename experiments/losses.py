@@ -16,7 +16,7 @@ import numpy as np
 
 import backhand as bh
 from backhand import runs
-from backhand.checks import positive_number
+from backhand.checks import within
 from backhand.layer import Array
 from backhand.plots import Drawing, Function, value_and_slope
 from backhand.reporting import Measure, Report, Table, figures, heading, paragraph, table_of
@@ -47,9 +47,7 @@ class Config(runs.Config):
     def __post_init__(self) -> None:
         super().__post_init__()
         for name in ("delta", "span"):
-            value = positive_number("config", name, getattr(self, name))
-            if not 0.01 <= value <= 100:  # float16 can square these
-                raise ValueError(f"config: {name} should be from 0.01 to 100, got {value}")
+            within("config", name, getattr(self, name), 0.01, 100)  # float16 can square these
 
 
 ZERO_ONE = bh.Loss(  # a metric has no backward: its slope is jax.grad's
@@ -239,7 +237,7 @@ def report(config: Config, run: runs.Run) -> Report:
             for n in names
         ]
         pieces += [heading(title), figures(*drawn), paragraph(words)]
-    slopes = table_of([OFF], by_hand, "loss")._replace(caption="")
+    slopes = table_of([OFF], by_hand, "loss", caption="")
     pieces += [heading("The slopes, checked"), slopes.html(), paragraph(CHECKED)]
     top = run.figure("logits", far(found["all logits"]))
     return Report("The loss functions", RIGHT if right else WRONG, top, pieces, broken)

@@ -18,7 +18,7 @@ import numpy as np
 
 import backhand as bh
 from backhand import data, plots, reporting, runs
-from backhand.checks import positive_float32, positive_integer, seed_in_range
+from backhand.checks import batches, positive_integer
 from backhand.layer import Array, Layer, Params
 from backhand.models import Activation, perceptron
 from backhand.reporting import Contrast, Measure, Question, Report, Trained, contrast, figures
@@ -91,29 +91,21 @@ GROWS = partial(
 )
 CHANCE = "Yes: taught at random, a net is right as often as chance, within 1 point."
 NOT_CHANCE = "Perhaps not: taught at random, a net is more than 1 point from chance."
-READ_TABLE = (
-    "Each net was trained from several seeds: different first weights, a different order of the "
-    "pictures. The training error, and the loss gap, which is validation less training, are "
-    "measured on as many training pictures as there are test pictures."
-)
+READ_TABLE = """Each net was trained from several seeds: different first weights, a different order
+of the pictures. The training error, and the loss gap, which is validation less training, are
+measured on as many training pictures as there are test pictures."""
 READ_LINEAR = "Linear maps in a row are one linear map: what they can do, one layer can."
-READ_GRADIENT = (
-    "The length of the first layer's gradient as a share of the last layer's: before training, "
-    "then by epoch in the deepest nets. On its way back a gradient is multiplied by each "
-    "activation's slopes, and a sigmoid's are ¼ at most."
-)
-READ_UNITS = (
-    "A slope is shut if it is below 1 % of the steepest; a unit is dead if its slope is shut on "
-    "every picture. Sigmoid and tanh saturate if slopes are shut; relu and gelu are meant to shut."
-)
-READ_WEIGHTS = (
-    "The curves are the deepest nets'. A picture is one unit's weights: ink on orange pixels "
-    "speaks for it, on blue against it. Pixels that never have ink in training get no gradient."
-)
-READ_CONTROL = (
-    "The control's labels were dealt at random, so that no class has more of one than of another. "
-    "Its training error, in the table, is on them: what it has right there it knows by heart."
-)
+READ_GRADIENT = """The length of the first layer's gradient as a share of the last layer's: before
+training, then by epoch in the deepest nets. On its way back a gradient is multiplied by each
+activation's slopes, and a sigmoid's are ¼ at most."""
+READ_UNITS = """A slope is shut if it is below 1 % of the steepest; a unit is dead if its slope is
+shut on every picture. Sigmoid and tanh saturate if slopes are shut; relu and gelu are meant to
+shut."""
+READ_WEIGHTS = """The curves are the deepest nets'. A picture is one unit's weights: ink on orange
+pixels speaks for it, on blue against it. Pixels that never have ink in training get no gradient."""
+READ_CONTROL = """The control's labels were dealt at random, so that no class has more of one than
+of another. Its training error, in the table, is on them: what it has right there it knows by
+heart."""
 
 
 @dataclass(frozen=True)
@@ -139,18 +131,13 @@ class Config(runs.PictureConfig):
     """optax's; momentum is sgd with momentum 0.9."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         for field in ("hidden", "activations"):
             if not getattr(self, field):
                 raise ValueError(f"config: {field} should be one or more, got none")
         if len(set(self.activations)) < len(self.activations):
             raise ValueError(f"config: activations should differ, got {self.activations}")
-        for width in self.hidden:
-            positive_integer("config", "hidden", width)
         positive_integer("config", "seeds", self.seeds, least=2)
-        positive_integer("config", "epochs", self.epochs)
-        positive_integer("config", "batch_size", self.batch_size)
-        positive_float32("config", "learning_rate", self.learning_rate)
-        seed_in_range("config", self.seed, self.seeds)
 
 
 class Plan(NamedTuple):
@@ -169,10 +156,7 @@ class Plan(NamedTuple):
 def load(config: Config) -> data.Dataset:
     """The pictures; ValueError if a batch takes more than there are."""
     pictures = data.pictures(config.dataset, config.data_dir, config.seed)
-    if config.batch_size > (count := len(pictures["train"].y)):
-        raise ValueError(
-            f"batch_size should be at most {count}, all training pictures, got {config.batch_size}"
-        )
+    batches("config", len(pictures["train"].y), config.batch_size)
     return pictures
 
 
@@ -230,9 +214,8 @@ def train(config: Config, run: runs.Run, pictures: data.Dataset) -> None:
 def shuffled(labels: np.ndarray, seed: int) -> np.ndarray:
     """Labels that say nothing: the pictures of each class get every label equally often, at random.
 
-    To permute the labels that there are would not do as well: the commonest would still be the best
-    guess, and of MNIST's test digits 11.35 % are a 1. Dealt like this all labels are alike, and a
-    net can expect to be right one time in as many as there are classes.
+    If the labels that there are were permuted, the commonest would still be the best guess: of
+    MNIST's test digits 11.35 % are a 1.
     """
     rng, classes, dealt = np.random.default_rng(seed), np.unique(labels), np.empty_like(labels)
     for label in classes:
@@ -245,9 +228,9 @@ def watching(training: bh.Training, x: Array, y: Array) -> Callable[[Params], di
     """A function that looks into a serial net's params, by the training examples (x, y).
 
     It gives a number a linear layer: "max_w", the largest |w|, and "gradient", the length of the
-    mean loss's gradient by w and b. And a number an activation, of its slopes φ′, of which one
-    below 1 % of the greatest |φ′| there is counts as shut: "shut", the share of (unit, picture)
-    pairs whose slope is, and "dead", the share of units whose slope is on every picture.
+    mean loss's gradient by w and b. And a number an activation, whose slope is shut if it is below
+    1 % of the steepest: "shut", the share of (unit, picture) pairs whose slope is, and "dead", the
+    share of units whose slope is on every picture.
     """
     parts, key = training.net.parts, jax.random.key(0)  # which no layer here uses
 
@@ -364,27 +347,25 @@ def report(config: Config, run: runs.Run, pictures: data.Dataset) -> Report:
 
     def by_depth(measure: Measure, wide: bool = False, log: bool = True) -> str:
         series, title = {}, measure.name.capitalize()
-        for name in dict.fromkeys(plan.between for plan in true if plan.layers > 1):
+        for name in dict.fromkeys(plan.between for plan in true):
             group = [nets[plan] for plan in true if plan.layers == 1 or plan.between == name]
             series[name] = np.stack([measure.of(net) for net in group], 1)
         y, over = f"{measure.unit or 'ratio'}, ± sd", ("layers", depths)
         drawing = plots.curves(series, title, y, over, log=log, wide=wide)
-        return figure(title, drawing, wide) if series else ""
+        return figure(title, drawing, wide)
 
     def by_epoch(
         title: str, y: str, of: Of, plans: Sequence[Plan] = deep, log: bool = False
     ) -> str:
         series = {plan.between: of(nets[plan].history) for plan in plans}
-        drawing = plots.curves(series, title, f"{y}, ± sd", log=log)
-        return figure(title, drawing) if series else ""
+        return figure(title, plots.curves(series, title, f"{y}, ± sd", log=log))
 
     def after_one(plans: Iterable[Plan]) -> str:
         return reporting.contrast_table(compared(nets, TEST, [(one, p) for p in plans])).html()
 
-    learning = []
-    for depth in depths[1:]:
+    def learning(depth: int) -> str:
         plans = [plan for plan in true if plan.layers == depth]
-        learning.append(by_epoch(f"{depth} layers", VALIDATION.label, wrong, plans, log=True))
+        return by_epoch(f"{depth} layers", VALIDATION.label, wrong, plans, log=True)
 
     def layer(i: int) -> str:
         return by_epoch(f"Layer {i + 1}", "largest |w|", lambda h: h["max_w"][..., i])
@@ -404,7 +385,7 @@ def report(config: Config, run: runs.Run, pictures: data.Dataset) -> Report:
     pieces = [
         table.html(),
         read(READ_TABLE),
-        asked["matters"].html(figures(*learning), read(READ_LINEAR), plain),
+        asked["matters"].html(figures(*map(learning, depths[1:])), read(READ_LINEAR), plain),
         asked["enough"].html(taught),
         asked["reach"].html(read(READ_GRADIENT), figures(by_depth(REACH), gradient)),
         asked["speed"].html(),
@@ -426,5 +407,4 @@ def report(config: Config, run: runs.Run, pictures: data.Dataset) -> Report:
 
 
 if __name__ == "__main__":
-    words = "Depth and activation on MNIST: what matters, what is needed, what goes wrong."
-    runs.main(Config, train, report, load=load, description=words)
+    runs.main(Config, train, report, load=load, description="Depth and activation on MNIST.")

@@ -21,7 +21,7 @@ from backhand import checks, plots, reporting, runs
 from backhand.data import Dataset, Split
 from backhand.layer import Array, Params
 from backhand.models import Activation, perceptron, perceptron_name
-from backhand.reporting import Contrast, Measure, Question, Trained, contrast
+from backhand.reporting import Contrast, Measure, Question, Trained, contrast, table_of
 from backhand.training import OPTIMIZERS, Optimizer, Progress
 
 # Middles of equal pieces of [−π, π], where x is uniform: a mean over them is one over x.
@@ -73,12 +73,9 @@ class Config(runs.TrainingConfig):
             if largest % size:
                 raise ValueError(f"config: sizes should divide the largest, {largest}, got {size}")
         checks.positive_integer("config", "resamples", self.resamples, least=3)
-        for field in ("noise", "learning_rate"):
-            checks.positive_float32("config", field, getattr(self, field))
-        for field in ("held_out", "batch_size", "epochs"):
-            checks.positive_integer("config", field, getattr(self, field))
-        if (batch := self.batch_size) > largest:
-            raise ValueError(f"config: batch_size should be at most {largest} points, got {batch}")
+        checks.positive_float32("config", "noise", self.noise)
+        checks.positive_integer("config", "held_out", self.held_out)
+        checks.batches("config", largest, self.batch_size)
 
 
 def load(config: Config) -> Dataset:
@@ -226,7 +223,6 @@ def report(config: Config, run: runs.Run, data: Dataset) -> reporting.Report:
     nets = sorted(run.kept.values(), key=lambda net: int(net.facts["weights"]))
     sizes = {size: [n for n in nets if n.facts["points"] == size] for size in sorted(config.sizes)}
     few, noise, y_label = sizes[min(sizes)], ("noise σ²", config.noise**2), "squared error"
-
     depth = few[-1].facts["depth"]
     deep = {size: [n for n in group if n.facts["depth"] == depth] for size, group in sizes.items()}
     over = "width", [net.facts["width"] for net in deep[min(sizes)]]
@@ -256,21 +252,25 @@ def report(config: Config, run: runs.Run, data: Dataset) -> reporting.Report:
     drawing = plots.curves(capacity, "", y_label, over, noise, log=True, wide=True)
     stop, more, under = questions(*([g[end] for g in sizes.values()] for end in (0, -1)))
     textbook = stop.contrasts[0].verdict == "better" and more.verdict == more.better
-    table = reporting.table_of((TRAIN, TEST, OVER, TURN), nets, "net, points")
-    table = table._replace(caption="Every net: mean ± standard deviation over training sets")
-    sums = reporting.table_of((BIAS, VARIANCE, TEST, VALIDATION), nets, "net, points")
-    sums = sums._replace(caption="Every net: bias², variance, and what they add up to")
+    caption = "Every net: mean ± standard deviation over training sets"
+    table = table_of((TRAIN, TEST, OVER, TURN), nets, "net, points", caption)
+    caption = "Every net: bias², variance, and what they add up to"
+    sums = table_of((BIAS, VARIANCE, TEST, VALIDATION), nets, "net, points", caption)
     paragraph, figures = reporting.paragraph, reporting.figures
-    pieces = [paragraph(READ_PICTURE), table.html(), paragraph(READ_TABLE)]
-    pieces.append(stop.html(figures(*learning), paragraph(READ_LEARNING)))
-    pieces += [more.html(), under.html(figures(*fitted), paragraph(READ_FITS))]
-    pieces += [reporting.heading("Bias and variance"), paragraph(READ_TERMS)]
-    pieces += [figures(*split), sums.html()]
+    pieces = [
+        paragraph(READ_PICTURE),
+        table.html(),
+        paragraph(READ_TABLE),
+        stop.html(figures(*learning), paragraph(READ_LEARNING)),
+        more.html(),
+        under.html(figures(*fitted), paragraph(READ_FITS)),
+        reporting.heading("Bias and variance"),
+        *(paragraph(READ_TERMS), figures(*split), sums.html()),
+    ]
     picture = run.figure("capacity", drawing, wide=True)
     finding = FINDING if textbook else stop.verdict
     return reporting.Report("Capacity against data", finding, picture, pieces, table)
 
 
 if __name__ == "__main__":
-    description = "Capacity against data: overfitting, early stopping, bias and variance."
-    runs.main(Config, train, report, load=load, description=description)
+    runs.main(Config, train, report, load=load, description="Capacity against data.")

@@ -61,20 +61,14 @@ class Config(runs.TrainingConfig):
     """How many sets are drawn and fitted, from seed, seed + 1, …"""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         check("config", self.size, self.noise, self.outliers)
         if not self.losses or len(set(self.losses)) < len(self.losses):
             names = " ".join(self.losses) or "none"
             raise ValueError(f"config: losses should name one loss or more, each once, got {names}")
-        for field in ("delta", "learning_rate"):
-            checks.positive_float32("config", field, getattr(self, field))
-        for width in self.hidden:
-            checks.positive_integer("config", "hidden", width)
+        checks.positive_float32("config", "delta", self.delta)
         checks.non_negative_number("config", "weight_decay", self.weight_decay)
-        for field in ("batch_size", "epochs", "seeds"):
-            checks.positive_integer("config", field, getattr(self, field))
-        if (size := self.batch_size) > self.size:
-            raise ValueError(f"config: batch_size should be at most size, {self.size}, got {size}")
-        checks.seed_in_range("config", self.seed, self.seeds)
+        checks.batches("config", self.size, self.batch_size)
 
     @property
     def shares(self) -> list[float]:
@@ -234,5 +228,4 @@ def report(config: Config, run: runs.Run, data: list[Dataset]) -> reporting.Repo
 
 
 if __name__ == "__main__":
-    description = "Curves and surfaces by three losses, with and without outliers."
-    runs.main(Config, train, report, load=load, description=description)
+    runs.main(Config, train, report, load=load, description="Curves and surfaces by three losses.")

@@ -115,7 +115,7 @@ def test_the_finding_is_chosen_by_verdicts(large, finding):
         ("noise", 0.0, "noise should be above 0, got 0.0"),
         ("learning_rate", 1e39, "a number float32 can work with, got 1e\\+39"),
         ("held_out", 0, "held_out should be at least 1, got 0"),
-        ("batch_size", 321, "batch_size should be at most 320 points, got 321"),
+        ("batch_size", 321, "batch_size should be at most the number of examples, 320, got 321"),
         ("epochs", 0, "epochs should be at least 1, got 0"),
         ("seed", -1, "seed should be at least 0, got -1"),
     ],

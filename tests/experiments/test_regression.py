@@ -110,7 +110,7 @@ def test_a_report_on_surfaces_from_one_seed():
         ("hidden", (16, 0), "hidden should be at least 1, got 0"),
         ("learning_rate", 1e39, "a number float32 can work with, got 1e\\+39"),
         ("weight_decay", -1.0, "weight_decay should be at least 0, got -1.0"),
-        ("batch_size", 500, "batch_size should be at most size, 200, got 500"),
+        ("batch_size", 500, "batch_size should be at most the number of examples, 200, got 500"),
         ("epochs", 0, "epochs should be at least 1, got 0"),
         ("seeds", 0, "seeds should be at least 1, got 0"),
         ("seed", 2**32 - 4, "seed should be below .*, and 4 above it"),

@@ -52,11 +52,14 @@ class Measure:
         return f"{self.name}, {self.unit}" if self.unit else self.name
 
 
-def table_of(measures: Sequence[Measure], nets: Iterable[Trained], first: str = "net") -> Table:
-    """A row a net, a column a measure: mean ± standard deviation over seeds."""
+def table_of(
+    measures: Sequence[Measure], nets: Iterable[Trained], first: str = "net",
+    caption: str = "Mean ± standard deviation over seeds",
+) -> Table:  # fmt: skip
+    """A row a net, a column a measure: mean ± standard deviation over seeds, or other samples."""
     rows = [(net.name, *(mean_sd(m.of(net), m.form) for m in measures)) for net in nets]
     header = (first, *(measure.label for measure in measures))
-    return Table(header, rows, "Mean ± standard deviation over seeds")
+    return Table(header, rows, caption)
 
 
 class Contrast(NamedTuple):
