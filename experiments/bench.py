@@ -82,19 +82,16 @@ class Config(runs.Config):
 def train(config: Config, run: runs.Run) -> None:
     """Time every contestant in every round, in a random order."""
     rng = np.random.default_rng(config.seed)
-    progress = Progress(config.rounds + 1, "data and first weights", unit="round")
-    progress.show(0, {})
+    progress = Progress(config.rounds + 1, unit="round")
     with tempfile.TemporaryDirectory() as cache:
         timers = starts(config, cache) if config.start else epochs(config, rng) | small(rng)
         seconds: dict[str, list[float]] = {name: [] for name in timers}
         for number in range(config.rounds + 1):
-            for turn, name in enumerate(map(str, rng.permutation(list(timers)))):
-                progress.label = f"{name}  "
-                progress.show(number + turn / len(timers), {})
+            progress.show(number, {})
+            for name in map(str, rng.permutation(list(timers))):
                 elapsed = timers[name]()
                 if number:
                     seconds[name].append(elapsed)
-                    run.log(round=number, contestant=name, seconds=elapsed)
         progress.clear()
     run.keep("bench", times=seconds)
 

@@ -60,8 +60,7 @@ READ_EARLY = """“Early” is the net after the epoch with its lowest validatio
 the probability that a net gives its answer. The test pictures had no part in choosing the epoch."""
 READ_DRIFT = """Both trainings start from the same parameters and take the same sums, in different
 orders. Rounding makes them differ in the last digit, and training lets that grow, most if a
-gradient is little but rounding. Run make lab PRECISION=float64 to see the differences stay
-small."""
+gradient is little but rounding. Run make lab PRECISION=float64 to see them stay small."""
 READ_WEIGHTS = """The first figure is the deepest net's. In the others, a picture is one unit of a
 first layer: ink on orange pixels speaks for it, on blue ones against."""
 READ_WRONG = "Of the net that is right most often in validation, after its last epoch."

@@ -6,11 +6,8 @@ backprop written out by hand, with what has been learned since: Adam, a falling 
 weight decay, dropout, better first weights; and one net from 2014, with dropout. Left out are nets
 of deskewed pictures, those pretrained without labels, one of six layers (0.35 %), and 800 elastic
 by squared error (0.9 %): here all loss is cross-entropy. `make lecun` trains them all, in about an
-hour on two cores; `make lecun ROWS="linear 300"` some of them.
-
-Settings were chosen by their error on 6,000 validation pictures after training on the other 54,000;
-`make lecun SCORE=validation` repeats that for those below. The test set had no part in it. The nets
-of the table then train on all 60,000, as the published ones did, and see the test pictures once.
+hour on two cores; `make lecun ROWS="linear 300"` some of them. Settings were chosen by their error
+on validation pictures, which `make lecun SCORE=validation` measures.
 """
 
 import itertools
@@ -132,8 +129,7 @@ class Config(runs.TrainingConfig):
     """The first seed, and that of the split into training and validation."""
 
     def __post_init__(self) -> None:
-        if not self.rows or len(set(self.rows)) < len(self.rows):
-            raise ValueError(f"config: rows should be different, at least one, got {self.rows}")
+        checks.different("config", "rows", self.rows)
         if unknown := ", ".join(name for name in self.rows if name not in ROWS):
             raise ValueError(f"config: rows should be of {', '.join(ROWS)}, got {unknown}")
         for name in ("seeds", "epochs"):
@@ -295,14 +291,14 @@ def report(config: Config, run: runs.Run, mnist: data.Dataset) -> reporting.Repo
     picture = plots.dots(errors, title, "error, %", marks=marks, log=True, wide=True)
     figure = run.figure("errors", picture, wide=True)
 
-    header = ("row", "source", "activation", "rate", "decay", "drop inputs", "drop hidden")
     settings = []
     for row in rows:
         _, source, s, *_ = row.facts["row"]
-        activation = s.activation if s.hidden else "none"
         numbers = (s.learning_rate, s.weight_decay, s.drop_inputs, s.drop_hidden)
         bent = (s.distortions.get(name, 0.0) for name in DISTORTIONS)
+        activation = s.activation if s.hidden else "none"
         settings.append((row.name, source, activation, *(f"{n:g}" for n in (*numbers, *bent))))
+    header = ("row", "source", "activation", "rate", "decay", "drop inputs", "drop hidden")
 
     best = min(rows, key=lambda row: row.facts["errors"].mean())
     p = best.facts["p"]

@@ -20,7 +20,6 @@ from backhand.checks import within
 from backhand.layer import Array
 from backhand.plots import Drawing, Function, value_and_slope
 from backhand.reporting import Measure, Report, Table, figures, heading, paragraph, table_of
-from backhand.training import Progress
 
 STEP = 1e-5  # of central differences, in float64
 WAYS = {
@@ -106,14 +105,10 @@ def train(config: Config, run: runs.Run) -> None:
         "all logits": np.concatenate([-sizes[::-1], [0], sizes]),
         "near logits": np.linspace(-1.1 * underflow, 1.1 * underflow, 10_001),
     }
-    progress = Progress(1, parts=len(named) + len(grids))
-    for number, (name, subject) in enumerate(named.items()):
-        progress.begin(number, name)
+    for name, subject in named.items():
         run.keep(name, **examine(subject, config.precision))
-    for number, (name, z) in enumerate(grids.items(), start=len(named)):
-        progress.begin(number, name)
+    for name, z in grids.items():
         run.keep(name, **cross_entropies(rounded(z, config.precision), config.precision))
-    progress.clear()
 
 
 def examine(subject: Subject, precision: str) -> dict[str, Any]:

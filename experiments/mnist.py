@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -18,7 +18,7 @@ import numpy as np
 
 import backhand as bh
 from backhand import data, plots, reporting, runs
-from backhand.checks import batches, positive_integer
+from backhand.checks import batches, different, positive_integer
 from backhand.layer import Array, Layer, Params
 from backhand.models import Activation, perceptron
 from backhand.reporting import Contrast, Measure, Question, Report, Trained, contrast, figures
@@ -99,13 +99,11 @@ READ_GRADIENT = """The length of the first layer's gradient as a share of the la
 training, then by epoch in the deepest nets. On its way back a gradient is multiplied by each
 activation's slopes, and a sigmoid's are ¼ at most."""
 READ_UNITS = """A slope is shut if it is below 1 % of the steepest; a unit is dead if its slope is
-shut on every picture. Sigmoid and tanh saturate if slopes are shut; relu and gelu are meant to
-shut."""
+shut on every picture. Sigmoid and tanh saturate if slopes shut; relu and gelu are meant to."""
 READ_WEIGHTS = """The curves are the deepest nets'. A picture is one unit's weights: ink on orange
 pixels speaks for it, on blue against it. Pixels that never have ink in training get no gradient."""
 READ_CONTROL = """The control's labels were dealt at random, so that no class has more of one than
-of another. Its training error, in the table, is on them: what it has right there it knows by
-heart."""
+of another. Its training error, in the table, is on them: what it has right it knows by heart."""
 
 
 @dataclass(frozen=True)
@@ -113,8 +111,7 @@ class Config(runs.PictureConfig):
     """What the lab trains, and how."""
 
     dataset: str = "mnist"
-    """Which pictures: mnist, fashion_mnist or kmnist, 70,000 of 28×28 through TensorFlow Datasets;
-    digits, scikit-learn's 1,797 of 8×8; or any of its datasets prepared as ArrayRecord."""
+    """Which pictures: mnist, fashion_mnist, kmnist, digits, or others of TensorFlow Datasets."""
     hidden: tuple[int, ...] = (128, 64)
     """Hidden widths: 128 64 trains nets of 1, of 2 and of 3 layers."""
     activations: tuple[Activation, ...] = ("sigmoid", "tanh", "relu", "gelu")
@@ -132,11 +129,9 @@ class Config(runs.PictureConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for field in ("hidden", "activations"):
-            if not getattr(self, field):
-                raise ValueError(f"config: {field} should be one or more, got none")
-        if len(set(self.activations)) < len(self.activations):
-            raise ValueError(f"config: activations should differ, got {self.activations}")
+        if not self.hidden:
+            raise ValueError("config: hidden should be one or more, got none")
+        different("config", "activations", self.activations)
         positive_integer("config", "seeds", self.seeds, least=2)
 
 
@@ -194,8 +189,7 @@ def train(config: Config, run: runs.Run, pictures: data.Dataset) -> None:
                 y = jax.device_put(shuffled(pictures["train"].y, seed))
             progress.begin(i * config.seeds + j, name)
             start = bh.init_state(training, jax.random.key(seed), x)
-            seen = watch(start.params).items()
-            facts: dict[str, Array | float] = {f"first_{key}": value for key, value in seen}
+            facts: dict[str, Any] = {f"first_{k}": a for k, a in watch(start.params).items()}
             state, history = bh.fit(
                 training, (x, y), state=start, epochs=config.epochs, batch_size=config.batch_size,
                 validation=splits["validation"], metrics=[bh.accuracy], observe=watch,
@@ -232,36 +226,28 @@ def watching(training: bh.Training, x: Array, y: Array) -> Callable[[Params], di
     1 % of the steepest: "shut", the share of (unit, picture) pairs whose slope is, and "dead", the
     share of units whose slope is on every picture.
     """
-    parts, key = training.net.parts, jax.random.key(0)  # which no layer here uses
+    gradient, key = bh.manual(training.net, training.loss), jax.random.key(0)  # no layer uses it
 
     def watch(params: Params) -> dict[str, Array]:
         seen: dict[str, list[Array]] = {"max_w": [], "gradient": [], "shut": [], "dead": []}
-        z, residuals = x, []
-        for layer, p in zip(parts, params, strict=True):
-            z, r = layer.forward(p, z, key)
-            residuals.append(r)
-        dz = training.loss.backward(training.loss.forward(z, y)[1])
-        for layer, p, r in zip(parts[::-1], params[::-1], residuals[::-1], strict=True):
-            dp, dx = layer.backward(p, r, dz)
+        z, (_, dparams) = x, gradient(params, x, y, key)
+        for layer, p, dp in zip(training.net.parts, params, dparams, strict=True):
+            z, residuals = layer.forward(p, z, key)
             if isinstance(p, bh.Linear):
                 seen["max_w"].append(jnp.abs(p.w).max())
                 seen["gradient"].append(jnp.sqrt((dp.w**2).sum() + (dp.b**2).sum()))
             else:
-                _, slopes = layer.backward(p, r, jnp.ones_like(dz))
+                _, slopes = layer.backward(p, residuals, jnp.ones_like(z))
                 shut = jnp.abs(slopes) < SHUT * steepest(layer)
                 seen["shut"].append(shut.mean(dtype=jnp.float32))
                 seen["dead"].append(shut.all(0).mean(dtype=jnp.float32))
-            dz = dx
-        return {name: jnp.stack(values[::-1]) for name, values in seen.items() if values}
+        return {name: jnp.stack(values) for name, values in seen.items() if values}
 
     return watch
 
 
 def steepest(activation: Layer) -> float:
-    """The greatest |φ′| there is: ¼ for sigmoid, 1 for tanh and relu.
-
-    φ′ comes from the activation's own backward pass, which multiplies dy by it.
-    """
+    """The greatest |φ′| there is, by the activation's own backward: ¼ for sigmoid, 1 for relu."""
     with jax.ensure_compile_time_eval():
         line = jnp.linspace(-8, 8, 1601, dtype=jnp.float32)
         _, residuals = activation.forward((), line, jax.random.key(0))
@@ -319,12 +305,11 @@ def growth(net: Trained) -> list[Contrast]:
     """Each layer's largest |w| before training and after it, seed by seed."""
     before = Trained("before", None, {"max_w": net.facts["first_max_w"][:, None]}, {})
 
-    def contrast_of(layer: int) -> Contrast:
-        name = f"largest |w|, layer {layer + 1}"
-        measure = Measure(name, lambda net: net.history["max_w"][:, -1, layer])
-        return contrast(measure, before, net, paired=True)
+    def largest(i: int) -> Measure:
+        return Measure(f"largest |w|, layer {i + 1}", lambda n: n.history["max_w"][:, -1, i])
 
-    return list(map(contrast_of, range(net.facts["layers"])))
+    measures = map(largest, range(net.facts["layers"]))
+    return [contrast(measure, before, net, paired=True) for measure in measures]
 
 
 def learnt(control: Trained, chance: float) -> str:
@@ -399,8 +384,7 @@ def report(config: Config, run: runs.Run, pictures: data.Dataset) -> Report:
         right = {plan.between: 100 - wrong(nets[plan].history)}
         drawing = plots.curves(right, str(plan), "% right, ± sd", level=("chance", chance))
         pieces += [reporting.heading("Is it the labels that they learn?")]
-        pieces += [read(learnt(nets[plan], chance)), read(READ_CONTROL)]
-        pieces += [figures(figure("control", drawing))]
+        pieces += [read(learnt(nets[plan], chance)), read(READ_CONTROL), figure("control", drawing)]
     finding = f"{asked['matters'].verdict} {asked['enough'].verdict}"
     picture = by_depth(TEST, wide=True)
     return Report(f"Depth and activation on {config.dataset}", finding, picture, pieces, table)

@@ -1,8 +1,6 @@
 """Overfitting: capacity against data, on noisy points of a curve that is known.
 
 Nets of several widths and depths are trained on samples of several sizes, each drawn many times.
-So under- and overfitting, early stopping, bias and variance are measured, not only told.
-
 All samples of all sizes train at once. A small sample is repeated until it fills as many rows as
 the largest: its mean loss stays as it is, and every net takes the same number of steps.
 
@@ -63,10 +61,8 @@ class Config(runs.TrainingConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         for field in ("widths", "depths", "sizes"):
-            values = getattr(self, field)
-            if not values or len(set(values)) < len(values):
-                raise ValueError(f"config: {field} should be different numbers, got {values}")
-            for value in values:
+            checks.different("config", field, getattr(self, field))
+            for value in getattr(self, field):
                 checks.positive_integer("config", field, value)
         largest = max(self.sizes)
         for size in self.sizes:

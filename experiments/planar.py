@@ -191,15 +191,15 @@ def finding(nets: Sequence[Trained], points: data.Dataset) -> str:
 
 
 HOW_TO_READ = """Every net is trained by backprop written out by hand. Scores are those after the
-last epoch, on points that the net learned from and on others that it never saw; the loss is
-cross-entropy. Each seed has its own points (or, of a file, its own split), first weights and order
-of examples; pictures show the first seed. A net is given standardised coordinates; the axes are in
-the points' own units. Filled points were trained on, hollow ones validate. The paler a region, the
-less sure the net; the bold line is where its likeliest class changes. Of very many points, pictures
-show some."""
+last epoch, on points the net learned from and on others it never saw; the loss is cross-entropy.
+Each seed has its own points (or, of a file, its own split), first weights and order of examples;
+pictures show the first seed. A net is given standardised coordinates; the axes are in the points'
+own units. Filled points were trained on, hollow ones validate. The paler a region, the less sure
+the net; the bold line is where its likeliest class changes. Of very many points, pictures show
+some."""
 UNITS_IN_WORDS = """Each map is one unit's activation over the plane. A unit of the first layer
-changes along one direction only, because its weights are two numbers; later units combine those
-before them."""
+changes along one direction only, because its weights are two numbers; later units combine earlier
+ones."""
 UNIT = {"loss": "cross-entropy, nats", "accuracy": "share of points right"}
 
 

@@ -63,9 +63,7 @@ class Config(runs.TrainingConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         check("config", self.size, self.noise, self.outliers)
-        if not self.losses or len(set(self.losses)) < len(self.losses):
-            names = " ".join(self.losses) or "none"
-            raise ValueError(f"config: losses should name one loss or more, each once, got {names}")
+        checks.different("config", "losses", self.losses)
         checks.positive_float32("config", "delta", self.delta)
         checks.non_negative_number("config", "weight_decay", self.weight_decay)
         checks.batches("config", self.size, self.batch_size)

@@ -102,7 +102,7 @@ def test_interrupted_before_our_nets_there_is_nothing_to_compare():
 @pytest.mark.parametrize(
     ("field", "value", "says"),
     [
-        ("losses", ("huber", "huber"), "losses should name one loss or more, each once, got huber"),
+        ("losses", ("huber", "huber"), "losses should be one or more, each once, got huber"),
         ("delta", 0.0, "delta should be above 0, got 0.0"),
         ("hidden", (16, 0), "hidden should be at least 1, got 0"),
         ("learning_rate", 1e39, "a number float32 can work with, got 1e\\+39"),

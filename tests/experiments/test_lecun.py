@@ -82,8 +82,8 @@ def test_every_row_trains_the_net_it_is_named_for():
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"rows": ()}, r"rows should be different, at least one, got \(\)"),
-        ({"rows": ("300", "300")}, "rows should be different"),
+        ({"rows": ()}, "rows should be one or more, each once, got none"),
+        ({"rows": ("300", "300")}, "got 300 300"),
         ({"rows": ("300", "301")}, "rows should be of linear, .*, got 301"),
         ({"seeds": 0}, "seeds should be at least 1, got 0"),
         ({"epochs": -1}, "epochs should be at least 1, got -1"),

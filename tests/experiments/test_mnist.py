@@ -169,8 +169,8 @@ def test_whether_the_control_is_at_chance():
     [
         ("hidden", (), "hidden should be one or more, got none"),
         ("hidden", (16, 0), "hidden should be at least 1, got 0"),
-        ("activations", (), "activations should be one or more, got none"),
-        ("activations", ("relu", "relu"), "activations should differ"),
+        ("activations", (), "activations should be one or more, each once, got none"),
+        ("activations", ("relu", "relu"), "each once, got relu relu"),
         ("seeds", 1, "seeds should be at least 2, got 1"),
         ("epochs", 0, "epochs should be at least 1, got 0"),
         ("batch_size", 0, "batch_size should be at least 1, got 0"),

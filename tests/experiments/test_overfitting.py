@@ -107,8 +107,8 @@ def test_the_finding_is_chosen_by_verdicts(large, finding):
 @pytest.mark.parametrize(
     ("field", "value", "says"),
     [
-        ("widths", (), "widths should be different numbers, got \\(\\)"),
-        ("depths", (1, 1), "depths should be different numbers"),
+        ("widths", (), "widths should be one or more, each once, got none"),
+        ("depths", (1, 1), "depths should be one or more, each once, got 1 1"),
         ("widths", (0,), "widths should be at least 1, got 0"),
         ("sizes", (20, 30), "sizes should divide the largest, 30, got 20"),
         ("resamples", 2, "resamples should be at least 3, got 2"),

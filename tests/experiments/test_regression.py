@@ -104,7 +104,7 @@ def test_a_report_on_surfaces_from_one_seed():
         ("size", 1, "config: size should be"),
         ("noise", -1.0, "config: noise, a standard deviation, should be"),
         ("outliers", 1.0, "config: outliers, a share of the training points, should be"),
-        ("losses", (), "losses should name one loss or more, each once, got none"),
+        ("losses", (), "losses should be one or more, each once, got none"),
         ("losses", ("huber", "huber"), "got huber huber"),
         ("delta", 0.0, "delta should be above 0, got 0.0"),
         ("hidden", (16, 0), "hidden should be at least 1, got 0"),
