@@ -288,9 +288,8 @@ def report(config: Config, run: runs.Run, mnist: data.Dataset) -> reporting.Repo
     errors = {row.name: row.facts["errors"] for row in rows}
     marks = "published", {row.name: row.facts["row"].published for row in rows}
     title = f"{config.score} error"
-    picture = plots.dots(errors, title, "error, %", marks=marks, log=True, wide=True)
-    figure = run.figure("errors", picture, wide=True)
-
+    drawing = plots.dots(errors, title, "error, %", marks=marks, log=True, wide=True)
+    picture = run.figure("errors", drawing, wide=True)
     settings = []
     for row in rows:
         _, source, s, *_ = row.facts["row"]
@@ -310,7 +309,7 @@ def report(config: Config, run: runs.Run, mnist: data.Dataset) -> reporting.Repo
     pieces += [Table((*header, *DISTORTIONS), settings, "Settings by row").html()]
     pieces += [*distorted(config, run, mnist), heading("What is still wrong")]
     pieces += [paragraph("The first net or committee of the best row."), figures(*drawn)]
-    return reporting.Report("LeCun's table", question.verdict, figure, pieces, results)
+    return reporting.Report("LeCun's table", question.verdict, picture, pieces, results)
 
 
 def distorted(config: Config, run: runs.Run, mnist: data.Dataset) -> list[str]:

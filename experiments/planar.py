@@ -84,7 +84,7 @@ def load(config: Config) -> list[data.Dataset]:
     seeds = range(config.seed, config.seed + config.seeds)
     if config.csv is not None:
         return [data.read_points(config.csv, seed) for seed in seeds]
-    asked = {name: getattr(config, name) for name in ("classes", "size", "noise")}
+    asked = {"classes": config.classes, "size": config.size, "noise": config.noise}
     given = {name: value for name, value in asked.items() if value is not None}
     return [getattr(data, config.points)(seed=seed, **given) for seed in seeds]
 
@@ -190,16 +190,15 @@ def finding(nets: Sequence[Trained], points: data.Dataset) -> str:
     return "The net does little better than a guess: its boundary does not follow the classes."
 
 
-HOW_TO_READ = """Every net is trained by backprop written out by hand. Scores are those after the
-last epoch, on points the net learned from and on others it never saw; the loss is cross-entropy.
-Each seed has its own points (or, of a file, its own split), first weights and order of examples;
+HOW_TO_READ = """Every net is trained by hand-written backprop. Scores are those after the last
+epoch, on points the net learned from and on others it never saw; the loss is cross-entropy. Each
+seed has its own points (or, of a file, its own split), first weights and order of examples;
 pictures show the first seed. A net is given standardised coordinates; the axes are in the points'
 own units. Filled points were trained on, hollow ones validate. The paler a region, the less sure
 the net; the bold line is where its likeliest class changes. Of very many points, pictures show
 some."""
 UNITS_IN_WORDS = """Each map is one unit's activation over the plane. A unit of the first layer
-changes along one direction only, because its weights are two numbers; later units combine earlier
-ones."""
+changes along one direction only, having two weights; later units combine earlier ones."""
 UNIT = {"loss": "cross-entropy, nats", "accuracy": "share of points right"}
 
 
