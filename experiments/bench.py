@@ -180,11 +180,10 @@ def starts(config: Config, cache: str) -> dict[str, Timer]:
 GOOD = "By hand is as fast as by autodiff, and the library hardly slower than raw JAX."
 BAD = "Something is clearly slower here than the library claims: the table says what."
 UNCLEAR = "No ratio of times is clearly over its bar; some need more rounds to be sure."
-READING = """
-How many times as long one took as the other: the median over the rounds, and its 95 % bootstrap
-interval. Over is a ratio whose whole interval is above its bar, within one that is nowhere above.
-By hand is an epoch of make_epoch; one of fit also scores a tenth of the examples; raw is plain
-JAX."""
+READING = """How many times as long one took as the other: the median over the rounds, and its 95 %
+bootstrap interval. Over is a ratio whose whole interval is above its bar, within one that is
+nowhere above. By hand is an epoch of make_epoch; one of fit also scores a tenth of the examples;
+raw is plain JAX."""
 
 
 def report(_: Config, run: runs.Run) -> Report:

@@ -102,11 +102,9 @@ def train(config: Config, run: runs.Run, pictures: data.Dataset) -> None:
     loss, optimizer = LOSSES[config.loss], OPTIMIZERS[config.optimizer](config.learning_rate)
     gradients = list(GRADIENTS) if config.gradient == "both" else [config.gradient]
     progress = Progress(config.epochs, parts=len(gradients) * (len(config.hidden) + 1))
-    with jax.enable_x64(config.precision == "float64"):
-        splits = {
-            name: data.Split(x.astype(config.precision), y)
-            for name, (x, y) in pictures.splits.items()
-        }
+    dtype = config.precision
+    with jax.enable_x64(dtype == "float64"):
+        splits = {name: data.Split(x.astype(dtype), y) for name, (x, y) in pictures.splits.items()}
         for depth in range(1, len(config.hidden) + 2):
             hidden, classes = config.hidden[: depth - 1], len(pictures.class_names)
             net, first = perceptron(hidden, classes, config.activation), None

@@ -190,10 +190,9 @@ RIGHT = (
     "gradient where softmax followed by cross-entropy loses it."
 )
 WRONG = "A slope by hand is not the slope of its loss: the table of slopes says which."
-FAR = """
-Two logits, (z, 0), and the label is the first: L = log(1 + exp(−z)) and ∂L/∂z = p − 1. The
-textbook computes exp(z)/Σ exp(z), then −log p. At large z exp(z) overflows, and at very negative
-z p is 0. Its gradient breaks first: it divides by the square of Σ exp(z), which overflows first.
+FAR = """Two logits, (z, 0), and the label is the first: L = log(1 + exp(−z)) and ∂L/∂z = p − 1. The
+textbook computes exp(z)/Σ exp(z), then −log p. At large z exp(z) overflows, and at very negative z
+p is 0. Its gradient breaks first: it divides by the square of Σ exp(z), which overflows first.
 
 Softmax subtracts the largest logit first, so nothing overflows; but p still underflows, and then
 the gradient of cross_entropy is 0: the worst mistakes teach nothing. The fused
@@ -209,8 +208,7 @@ and its slope is 0 on both sides. Cross-entropy, −log p, has a slope wherever 
 The logistic loss is the cross-entropy of p = σ(z). By p its slope is −1/p, without bound near 0; by
 the logit it is p − y, between −1 and 1. A tie, z = 0, is class 0."""),
 }  # fmt: skip
-CHECKED = """
-Largest |Δ|/(1 + |slope|), without kinks, of one example: the 1/N of a batch is 1. The
+CHECKED = """Largest |Δ|/(1 + |slope|), without kinks, of one example: the 1/N of a batch is 1. The
 differences, (L(x + h) − L(x − h))/2h, are of our forward in float64."""
 OFF = Measure("off differences of the forward", lambda loss: loss.facts["off"], form=".1e")
 

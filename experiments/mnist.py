@@ -339,9 +339,7 @@ def report(config: Config, run: runs.Run, pictures: data.Dataset) -> Report:
         drawing = plots.curves(series, title, y, over, log=log, wide=wide)
         return figure(title, drawing, wide)
 
-    def by_epoch(
-        title: str, y: str, of: Of, plans: Sequence[Plan] = deep, log: bool = False
-    ) -> str:
+    def by_epoch(title: str, y: str, of: Of, plans: list[Plan] = deep, log: bool = False) -> str:
         series = {plan.between: of(nets[plan].history) for plan in plans}
         return figure(title, plots.curves(series, title, f"{y}, ± sd", log=log))
 
