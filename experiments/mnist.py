@@ -226,13 +226,13 @@ def watching(training: bh.Training, x: Array, y: Array) -> Callable[[Params], di
     1 % of the steepest: "shut", the share of (unit, picture) pairs whose slope is, and "dead", the
     share of units whose slope is on every picture.
     """
-    gradient, key = bh.manual(training.net, training.loss), jax.random.key(0)  # no layer uses it
+    gradient = bh.manual(training.net, training.loss)
 
     def watch(params: Params) -> dict[str, Array]:
         seen: dict[str, list[Array]] = {"max_w": [], "gradient": [], "shut": [], "dead": []}
-        z, (_, dparams) = x, gradient(params, x, y, key)
+        z, (_, dparams) = x, gradient(params, x, y, jax.random.key(0))  # no layer uses its key
         for layer, p, dp in zip(training.net.parts, params, dparams, strict=True):
-            z, residuals = layer.forward(p, z, key)
+            z, residuals = layer.forward(p, z, jax.random.key(0))
             if isinstance(p, bh.Linear):
                 seen["max_w"].append(jnp.abs(p.w).max())
                 seen["gradient"].append(jnp.sqrt((dp.w**2).sum() + (dp.b**2).sum()))
