@@ -58,8 +58,7 @@ def table_of(
 ) -> Table:  # fmt: skip
     """A row a net, a column a measure: mean ± standard deviation over seeds, or other samples."""
     rows = [(net.name, *(mean_sd(m.of(net), m.form) for m in measures)) for net in nets]
-    header = (first, *(measure.label for measure in measures))
-    return Table(header, rows, caption)
+    return Table((first, *(measure.label for measure in measures)), rows, caption)
 
 
 class Contrast(NamedTuple):
