@@ -82,19 +82,16 @@ class Config(runs.Config):
 def train(config: Config, run: runs.Run) -> None:
     """Time every contestant in every round, in a random order."""
     rng = np.random.default_rng(config.seed)
-    progress = Progress(config.rounds + 1, "data and first weights", unit="round")
-    progress.show(0, {})
+    progress = Progress(config.rounds + 1, unit="round")
     with tempfile.TemporaryDirectory() as cache:
         timers = starts(config, cache) if config.start else epochs(config, rng) | small(rng)
         seconds: dict[str, list[float]] = {name: [] for name in timers}
         for number in range(config.rounds + 1):
-            for turn, name in enumerate(map(str, rng.permutation(list(timers)))):
-                progress.label = f"{name}  "
-                progress.show(number + turn / len(timers), {})
+            progress.show(number, {})
+            for name in map(str, rng.permutation(list(timers))):
                 elapsed = timers[name]()
                 if number:
                     seconds[name].append(elapsed)
-                    run.log(round=number, contestant=name, seconds=elapsed)
         progress.clear()
     run.keep("bench", times=seconds)
 
@@ -183,11 +180,10 @@ def starts(config: Config, cache: str) -> dict[str, Timer]:
 GOOD = "By hand is as fast as by autodiff, and the library hardly slower than raw JAX."
 BAD = "Something is clearly slower here than the library claims: the table says what."
 UNCLEAR = "No ratio of times is clearly over its bar; some need more rounds to be sure."
-READING = """
-How many times as long one took as the other: the median over the rounds, and its 95 % bootstrap
-interval. Over is a ratio whose whole interval is above its bar, within one that is nowhere above.
-By hand is an epoch of make_epoch; one of fit also scores a tenth of the examples; raw is plain
-JAX."""
+READING = """How many times as long one took as the other: the median over the rounds, and its 95 %
+bootstrap interval. Over is a ratio whose whole interval is above its bar, within one that is
+nowhere above. By hand is an epoch of make_epoch; one of fit also scores a tenth of the examples;
+raw is plain JAX."""
 
 
 def report(_: Config, run: runs.Run) -> Report:

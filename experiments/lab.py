@@ -15,10 +15,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax.flatten_util import ravel_pytree
 from scipy.special import softmax
+from scipy.stats import binomtest
 
 import backhand as bh
 from backhand import data, plots, reporting, runs
-from backhand.checks import positive_float32, positive_integer
+from backhand.checks import batches
 from backhand.layer import Array, Params
 from backhand.models import Activation, perceptron
 from backhand.reporting import Measure, Question, Report, Table, Trained, contrast, figures
@@ -53,23 +54,15 @@ DEEPER = partial(
     unclear="The test pictures are too few to tell: no net is clearly better than the one before.",
     mixed="Not all layers added change the test error alike: the table shows which.",
 )
-READ_TABLE = (
-    "After the last epoch, with the 95 % interval by Wilson's formula: how the net may do on new "
-    "pictures. |Δ| is how far a parameter was, at most, from where training by hand had it."
-)
-READ_EARLY = (
-    "“Early” is the net after the epoch with its lowest validation loss. Confidence is the "
-    "probability that a net gives its answer. The test pictures had no part in choosing the epoch."
-)
-READ_DRIFT = (
-    "Both trainings start from the same parameters and take the same sums, in different orders. "
-    "Rounding makes them differ in the last digit, and training lets that grow, most if a gradient "
-    "is little but rounding. Run make lab PRECISION=float64 to see the differences stay small."
-)
-READ_WEIGHTS = (
-    "The first figure is the deepest net's. In the others, a picture is one unit of a first layer: "
-    "ink on orange pixels speaks for it, on blue ones against."
-)
+READ_TABLE = """After the last epoch, with the 95 % interval by Wilson's formula: how the net may do
+on new pictures. |Δ| is how far a parameter was, at most, from where training by hand had it."""
+READ_EARLY = """“Early” is the net after the epoch with its lowest validation loss. Confidence is
+the probability that a net gives its answer. The test pictures had no part in choosing the epoch."""
+READ_DRIFT = """Both trainings start from the same parameters and take the same sums, in different
+orders. Rounding makes them differ in the last digit, and training lets that grow, most if a
+gradient is little but rounding. Run make lab PRECISION=float64 to see them stay small."""
+READ_WEIGHTS = """The first figure is the deepest net's. In the others, a picture is one unit of a
+first layer: ink on orange pixels speaks for it, on blue ones against."""
 READ_WRONG = "Of the net that is right most often in validation, after its last epoch."
 
 
@@ -96,22 +89,11 @@ class Config(runs.PictureConfig):
     precision: Literal["float32", "float64"] = "float32"
     """float64 keeps rounding from leading the two trainings apart."""
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        for width in self.hidden:
-            positive_integer("config", "hidden", width)
-        positive_float32("config", "learning_rate", self.learning_rate)
-        positive_integer("config", "batch_size", self.batch_size)
-        positive_integer("config", "epochs", self.epochs)
-
 
 def load(config: Config) -> data.Dataset:
     """The pictures; ValueError if a batch takes more than there are."""
     pictures = data.pictures(config.dataset, config.data_dir, config.seed)
-    if config.batch_size > (most := len(pictures["train"].y)):
-        raise ValueError(
-            f"batch_size should be at most {most}, all training pictures, got {config.batch_size}"
-        )
+    batches("config", len(pictures["train"].y), config.batch_size)
     return pictures
 
 
@@ -120,11 +102,9 @@ def train(config: Config, run: runs.Run, pictures: data.Dataset) -> None:
     loss, optimizer = LOSSES[config.loss], OPTIMIZERS[config.optimizer](config.learning_rate)
     gradients = list(GRADIENTS) if config.gradient == "both" else [config.gradient]
     progress = Progress(config.epochs, parts=len(gradients) * (len(config.hidden) + 1))
-    with jax.enable_x64(config.precision == "float64"):
-        splits = {
-            name: data.Split(x.astype(config.precision), y)
-            for name, (x, y) in pictures.splits.items()
-        }
+    dtype = config.precision
+    with jax.enable_x64(dtype == "float64"):
+        splits = {name: data.Split(x.astype(dtype), y) for name, (x, y) in pictures.splits.items()}
         for depth in range(1, len(config.hidden) + 2):
             hidden, classes = config.hidden[: depth - 1], len(pictures.class_names)
             net, first = perceptron(hidden, classes, config.activation), None
@@ -238,13 +218,9 @@ def results(nets: Sequence[Trained]) -> Table:
 
 def wilson(right: np.ndarray) -> tuple[float, float, float]:
     """The share that is right, in %, between the ends of its 95 % interval (Wilson, 1927)."""
-    n, share, z = right.size, right.mean(), 1.96
-    middle = share + z**2 / (2 * n)
-    reach = z * np.sqrt(share * (1 - share) / n + (z / (2 * n)) ** 2)
-    low, high = ((middle + sign * reach) / (1 + z**2 / n) for sign in (-1, 1))
-    return 100 * low, 100 * share, 100 * high
+    low, high = binomtest(int(right.sum()), right.size).proportion_ci(method="wilson")
+    return 100 * low, 100 * right.mean(), 100 * high
 
 
 if __name__ == "__main__":
-    words = "1-, 2- and 3-layer perceptrons on handwritten digits, by hand and by autodiff."
-    runs.main(Config, train, report, load=load, description=words)
+    runs.main(Config, train, report, load=load, description="1-, 2- and 3-layer perceptrons.")

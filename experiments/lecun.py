@@ -6,15 +6,11 @@ backprop written out by hand, with what has been learned since: Adam, a falling 
 weight decay, dropout, better first weights; and one net from 2014, with dropout. Left out are nets
 of deskewed pictures, those pretrained without labels, one of six layers (0.35 %), and 800 elastic
 by squared error (0.9 %): here all loss is cross-entropy. `make lecun` trains them all, in about an
-hour on two cores; `make lecun ROWS="linear 300"` some of them.
-
-Settings were chosen by their error on 6,000 validation pictures after training on the other 54,000;
-`make lecun SCORE=validation` repeats that for those below. The test set had no part in it. The nets
-of the table then train on all 60,000, as the published ones did, and see the test pictures once.
+hour on two cores; `make lecun ROWS="linear 300"` some of them. Settings were chosen by their error
+on validation pictures, which `make lecun SCORE=validation` measures.
 """
 
 import itertools
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -29,7 +25,6 @@ import backhand as bh
 from backhand import checks, data, plots, reporting, runs
 from backhand.models import Activation, perceptron
 from backhand.reporting import Measure, Question, Table, Trained, figures, heading, paragraph
-from backhand.reporting.page import table
 from backhand.training import Progress
 
 RowName = Literal[
@@ -134,8 +129,7 @@ class Config(runs.TrainingConfig):
     """The first seed, and that of the split into training and validation."""
 
     def __post_init__(self) -> None:
-        if not self.rows or len(set(self.rows)) < len(self.rows):
-            raise ValueError(f"config: rows should be different, at least one, got {self.rows}")
+        checks.different("config", "rows", self.rows)
         if unknown := ", ".join(name for name in self.rows if name not in ROWS):
             raise ValueError(f"config: rows should be of {', '.join(ROWS)}, got {unknown}")
         for name in ("seeds", "epochs"):
@@ -207,27 +201,22 @@ def train(config: Config, run: runs.Run, mnist: data.Dataset) -> None:
     nets = list(dict.fromkeys(net for name in config.rows for net in config.nets(name)))
     settings_of = {name: config.row(name).settings for name, _ in nets}
     trainings = {name: training_of(settings, len(x)) for name, settings in settings_of.items()}
-    seconds = run.read_json("times.json") if run.path("times.json").exists() else {}
     progress = Progress(1, parts=len(nets), work=[work(settings_of[name]) for name, _ in nets])
     for part, (name, seed) in enumerate(nets):
-        stem, settings, start = f"{name}-{seed}", settings_of[name], time.monotonic()
+        stem, settings = f"{name}-{seed}", settings_of[name]
         progress.begin(part, stem, settings.epochs)
-        try:
-            state, history = bh.fit(
-                trainings[name],
-                (x, y),
-                key=jax.random.key(seed),
-                epochs=settings.epochs,
-                batch_size=settings.batch_size,
-                checkpoints=run.checkpoints(stem),
-                progress=progress,
-            )
-        finally:  # a resumed run adds to what was spent before
-            seconds[stem] = seconds.get(stem, 0.0) + time.monotonic() - start
-            run.write_json("times.json", seconds)
+        state, history = bh.fit(
+            trainings[name],
+            (x, y),
+            key=jax.random.key(seed),
+            epochs=settings.epochs,
+            batch_size=settings.batch_size,
+            checkpoints=run.checkpoints(stem),
+            progress=progress,
+        )
         p = np.asarray(jax.nn.softmax(trainings[name].net.apply(state.params, scored.x)))
         facts = {"settings": asdict(settings), "error": error(p, scored.y), "p": p}
-        run.keep(stem, state.params, history, seconds=seconds[stem], **facts)
+        run.keep(stem, state.params, history, **facts)
 
 
 def error(p: np.ndarray, y: np.ndarray) -> float:
@@ -243,9 +232,9 @@ def results_of(config: Config, run: runs.Run, y: np.ndarray) -> Iterator[Trained
         whole, members = range(0, len(nets) - row.members + 1, row.members), row.members
         answers = [np.mean([net["p"] for net in nets[i : i + members]], axis=0) for i in whole]
         if answers:
-            facts = {"row": row, "errors": np.array([error(p, y) for p in answers])}
-            facts |= {"nets": len(nets), "seconds": sum(net["seconds"] for net in nets)}
-            yield Trained(name, None, {}, facts | {"p": answers[0]})
+            facts = {"row": row, "nets": len(nets), "p": answers[0]}
+            facts["errors"] = np.array([error(p, y) for p in answers])
+            yield Trained(name, None, {}, facts)
 
 
 ERROR = Measure("error", lambda row: row.facts["errors"], "%", worse="higher")
@@ -254,7 +243,6 @@ MEASURES = (
     replace(ERROR, name="ours"),
     Measure("nets", lambda net: np.array([net.facts["nets"]]), form=".0f"),
     Measure("epochs", lambda net: np.array([net.facts["row"].settings.epochs]), form=".0f"),
-    Measure("minutes", lambda net: np.array([net.facts["seconds"] / 60]), form=".1f"),
 )
 
 
@@ -280,21 +268,16 @@ def beats_published(rows: Sequence[Trained]) -> Question:
     )
 
 
-HOW_TO_READ = (
-    "An error is the share of pictures taken for another digit, ± the standard deviation over "
-    "seeds; the published errors are of the test set. "
-    "Settings were chosen on 6,000 validation pictures after training on the other 54,000; those "
-    "given by flags were not. For the test error, nets train on all 60,000 and are scored once, "
-    "after the last epoch. A committee's answer is the mean of its members' probabilities; no net "
-    "is in two committees. The published one has 25 members, and digits of normalized width, set "
-    "upright. Minutes are those of a row's nets together; rows that share nets each count them."
-)
-METHOD = (
-    "Adam's learning rate rises over the first twentieth of the steps to the table's, and falls to "
-    "0 as a cosine. Weight decay is AdamW's, apart from the gradient. Affine distortions shift a "
-    "picture by up to so many pixels, and turn, enlarge and shear it; elastic ones move each pixel "
-    "by a smooth random field. Both are drawn anew for each picture at each step."
-)
+HOW_TO_READ = """An error is the share of pictures taken for another digit, ± the standard deviation
+over seeds; the published errors are of the test set. Settings were chosen on 6,000 validation
+pictures after training on the other 54,000; those given by flags were not. For the test error, nets
+train on all 60,000 and are scored once, after the last epoch. A committee's answer is the mean of
+its members' probabilities; no net is in two committees. The published one has 25 members, and
+digits of normalized width, set upright."""
+METHOD = """Adam's learning rate rises over the first twentieth of the steps to the table's, and
+falls to 0 as a cosine. Weight decay is AdamW's, apart from the gradient. Affine distortions shift a
+picture by up to so many pixels, and turn, enlarge and shear it; elastic ones move each pixel by a
+smooth random field. Both are drawn anew for each picture at each step."""
 
 
 def report(config: Config, run: runs.Run, mnist: data.Dataset) -> reporting.Report:
@@ -305,29 +288,28 @@ def report(config: Config, run: runs.Run, mnist: data.Dataset) -> reporting.Repo
     errors = {row.name: row.facts["errors"] for row in rows}
     marks = "published", {row.name: row.facts["row"].published for row in rows}
     title = f"{config.score} error"
-    picture = plots.dots(errors, title, "error, %", marks=marks, log=True, wide=True)
-    figure = run.figure("errors", picture, wide=True)
-
-    header = ("row", "source", "activation", "rate", "decay", "drop inputs", "drop hidden")
+    drawing = plots.dots(errors, title, "error, %", marks=marks, log=True, wide=True)
+    picture = run.figure("errors", drawing, wide=True)
     settings = []
     for row in rows:
         _, source, s, *_ = row.facts["row"]
-        activation = s.activation if s.hidden else "none"
         numbers = (s.learning_rate, s.weight_decay, s.drop_inputs, s.drop_hidden)
         bent = (s.distortions.get(name, 0.0) for name in DISTORTIONS)
+        activation = s.activation if s.hidden else "none"
         settings.append((row.name, source, activation, *(f"{n:g}" for n in (*numbers, *bent))))
+    header = ("row", "source", "activation", "rate", "decay", "drop inputs", "drop hidden")
 
     best = min(rows, key=lambda row: row.facts["errors"].mean())
     p = best.facts["p"]
     drawn = [run.figure("confusion", plots.confusion(y, p.argmax(1), names, best.name))]
     if surest := plots.mistakes(x.reshape(-1, *SHAPE), y, p, names):
         drawn.append(run.figure("mistakes", surest))
-    pieces = [table(*results), paragraph(HOW_TO_READ), question.html()]
+    pieces = [results.html(len(rows)), paragraph(HOW_TO_READ), question.html()]
     pieces += [heading("How they were trained"), paragraph(METHOD)]
     pieces += [Table((*header, *DISTORTIONS), settings, "Settings by row").html()]
     pieces += [*distorted(config, run, mnist), heading("What is still wrong")]
     pieces += [paragraph("The first net or committee of the best row."), figures(*drawn)]
-    return reporting.Report("LeCun's table", question.verdict, figure, pieces, results)
+    return reporting.Report("LeCun's table", question.verdict, picture, pieces, results)
 
 
 def distorted(config: Config, run: runs.Run, mnist: data.Dataset) -> list[str]:

@@ -5,7 +5,7 @@ Slopes are compared with differences of the forward. Two logits far apart then s
 cross-entropy when a probability underflows. Try `make losses PRECISION=float16`.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Literal, NamedTuple, TypeAlias
@@ -16,11 +16,10 @@ import numpy as np
 
 import backhand as bh
 from backhand import runs
-from backhand.checks import positive_number
+from backhand.checks import within
 from backhand.layer import Array
-from backhand.plots import Curve, Drawing, Function, shared_limits, value_and_slope
+from backhand.plots import Drawing, Function, value_and_slope
 from backhand.reporting import Measure, Report, Table, figures, heading, paragraph, table_of
-from backhand.training import Progress
 
 STEP = 1e-5  # of central differences, in float64
 WAYS = {
@@ -30,7 +29,6 @@ WAYS = {
 }
 
 Number: TypeAlias = Callable[[Array], Array]  # a function of one number
-Limits: TypeAlias = tuple[float, float]
 Found: TypeAlias = Mapping[str, Any]  # arrays over the places x or z at which they were computed
 
 
@@ -48,9 +46,7 @@ class Config(runs.Config):
     def __post_init__(self) -> None:
         super().__post_init__()
         for name in ("delta", "span"):
-            value = positive_number("config", name, getattr(self, name))
-            if not 0.01 <= value <= 100:  # float16 can square these
-                raise ValueError(f"config: {name} should be from 0.01 to 100, got {value}")
+            within("config", name, getattr(self, name), 0.01, 100)  # float16 can square these
 
 
 ZERO_ONE = bh.Loss(  # a metric has no backward: its slope is jax.grad's
@@ -109,14 +105,10 @@ def train(config: Config, run: runs.Run) -> None:
         "all logits": np.concatenate([-sizes[::-1], [0], sizes]),
         "near logits": np.linspace(-1.1 * underflow, 1.1 * underflow, 10_001),
     }
-    progress = Progress(1, parts=len(named) + len(grids))
-    for number, (name, subject) in enumerate(named.items()):
-        progress.begin(number, name)
+    for name, subject in named.items():
         run.keep(name, **examine(subject, config.precision))
-    for number, (name, z) in enumerate(grids.items(), start=len(named)):
-        progress.begin(number, name)
+    for name, z in grids.items():
         run.keep(name, **cross_entropies(rounded(z, config.precision), config.precision))
-    progress.clear()
 
 
 def examine(subject: Subject, precision: str) -> dict[str, Any]:
@@ -198,10 +190,9 @@ RIGHT = (
     "gradient where softmax followed by cross-entropy loses it."
 )
 WRONG = "A slope by hand is not the slope of its loss: the table of slopes says which."
-FAR = """
-Two logits, (z, 0), and the label is the first: L = log(1 + exp(−z)) and ∂L/∂z = p − 1. The
-textbook computes exp(z)/Σ exp(z), then −log p. At large z exp(z) overflows, and at very negative
-z p is 0. Its gradient breaks first: it divides by the square of Σ exp(z), which overflows first.
+FAR = """Two logits, (z, 0), and the label is the first: L = log(1 + exp(−z)) and ∂L/∂z = p − 1. The
+textbook computes exp(z)/Σ exp(z), then −log p. At large z exp(z) overflows, and at very negative z
+p is 0. Its gradient breaks first: it divides by the square of Σ exp(z), which overflows first.
 
 Softmax subtracts the largest logit first, so nothing overflows; but p still underflows, and then
 the gradient of cross_entropy is 0: the worst mistakes teach nothing. The fused
@@ -217,8 +208,7 @@ and its slope is 0 on both sides. Cross-entropy, −log p, has a slope wherever 
 The logistic loss is the cross-entropy of p = σ(z). By p its slope is −1/p, without bound near 0; by
 the logit it is p − y, between −1 and 1. A tie, z = 0, is class 0."""),
 }  # fmt: skip
-CHECKED = """
-Largest |Δ|/(1 + |slope|), without kinks, of one example: the 1/N of a batch is 1. The
+CHECKED = """Largest |Δ|/(1 + |slope|), without kinks, of one example: the 1/N of a batch is 1. The
 differences, (L(x + h) − L(x − h))/2h, are of our forward in float64."""
 OFF = Measure("off differences of the forward", lambda loss: loss.facts["off"], form=".1e")
 
@@ -233,17 +223,14 @@ def report(config: Config, run: runs.Run) -> Report:
     broken = breaks(found["all logits"], found["near logits"])
     pieces, rest = [*map(paragraph, FAR.split("\n\n")), broken.html()], iter(named)
     for title, (count, x_label, slope_label, words) in SECTIONS.items():
-        group = list(islice(rest, count))
-        limits = [
-            shared_limits({n: Curve((), found[n][key]) for n in group})
-            for key in ("value", "slope")
-        ]
+        names = list(islice(rest, count))
+        group = [function(found[name]) for name in names]
         drawn = [
-            run.figure(n, picture(n, named[n], found[n], x_label, slope_label, *limits))
-            for n in group
+            run.figure(n, picture(n, named[n], found[n], x_label, slope_label, group))
+            for n in names
         ]
         pieces += [heading(title), figures(*drawn), paragraph(words)]
-    slopes = table_of([OFF], by_hand, "loss")._replace(caption="")
+    slopes = table_of([OFF], by_hand, "loss", caption="")
     pieces += [heading("The slopes, checked"), slopes.html(), paragraph(CHECKED)]
     top = run.figure("logits", far(found["all logits"]))
     return Report("The loss functions", RIGHT if right else WRONG, top, pieces, broken)
@@ -253,22 +240,26 @@ def far(a: Found) -> Drawing:
     """Cross-entropy over logits of all sizes, in three ways, and exactly."""
     lines = {label: Function(a["z"], a[way], a[f"{way}_slope"]) for way, label in WAYS.items()}
     exact = Function(*(a[key][10::20] for key in ("z", "exact", "exact_slope")))
-    labels = "cross-entropy of two logits", "z of (z, 0), label 0", "L, nats", "∂L/∂z, nats"
-    return value_and_slope(lines, *labels, rings={"exact": exact}, scale="symlog")
+    labels = "z of (z, 0), label 0", "L, nats", "∂L/∂z, nats"
+    title = "cross-entropy of two logits"
+    return value_and_slope(lines, {"exact": exact}, {}, title, labels, symlog=True)
 
 
 def picture(
-    name: str, subject: Subject, a: Found, x_label: str, slope: str, values: Limits, slopes: Limits
+    name: str, subject: Subject, a: Found, x_label: str, slope: str, group: Sequence[Function]
 ) -> Drawing:
     """One loss, its slope, and differences of its forward beside it."""
-    line = Function(a["x"], a["value"], a["slope"])
+    line = function(a)
     by = "slope by jax.grad" if subject.loss is ZERO_ONE else "slope by our backward"
     rings = {"slopes of the forward": Function(a["checked"], np.nan * a["central"], a["central"])}
     dots = {"at the kink": Function(*(y[a["kinks"]] for y in line))} if subject.kinks else {}
-    labels = name, x_label, f"L, {subject.unit}", slope
-    return value_and_slope(
-        {by: line}, *labels, rings=rings, dots=dots, value_limits=values, slope_limits=slopes
-    )
+    labels = x_label, f"L, {subject.unit}", slope
+    return value_and_slope({by: line}, rings, dots, name, labels, group)
+
+
+def function(a: Found) -> Function:
+    """What was computed of a loss, for a drawing."""
+    return Function(a["x"], a["value"], a["slope"])
 
 
 if __name__ == "__main__":

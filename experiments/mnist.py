@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -18,7 +18,7 @@ import numpy as np
 
 import backhand as bh
 from backhand import data, plots, reporting, runs
-from backhand.checks import positive_float32, positive_integer, seed_in_range
+from backhand.checks import batches, different, positive_integer
 from backhand.layer import Array, Layer, Params
 from backhand.models import Activation, perceptron
 from backhand.reporting import Contrast, Measure, Question, Report, Trained, contrast, figures
@@ -91,29 +91,19 @@ GROWS = partial(
 )
 CHANCE = "Yes: taught at random, a net is right as often as chance, within 1 point."
 NOT_CHANCE = "Perhaps not: taught at random, a net is more than 1 point from chance."
-READ_TABLE = (
-    "Each net was trained from several seeds: different first weights, a different order of the "
-    "pictures. The training error, and the loss gap, which is validation less training, are "
-    "measured on as many training pictures as there are test pictures."
-)
+READ_TABLE = """Each net was trained from several seeds: different first weights, a different order
+of the pictures. The training error, and the loss gap, which is validation less training, are
+measured on as many training pictures as there are test pictures."""
 READ_LINEAR = "Linear maps in a row are one linear map: what they can do, one layer can."
-READ_GRADIENT = (
-    "The length of the first layer's gradient as a share of the last layer's: before training, "
-    "then by epoch in the deepest nets. On its way back a gradient is multiplied by each "
-    "activation's slopes, and a sigmoid's are ¼ at most."
-)
-READ_UNITS = (
-    "A slope is shut if it is below 1 % of the steepest; a unit is dead if its slope is shut on "
-    "every picture. Sigmoid and tanh saturate if slopes are shut; relu and gelu are meant to shut."
-)
-READ_WEIGHTS = (
-    "The curves are the deepest nets'. A picture is one unit's weights: ink on orange pixels "
-    "speaks for it, on blue against it. Pixels that never have ink in training get no gradient."
-)
-READ_CONTROL = (
-    "The control's labels were dealt at random, so that no class has more of one than of another. "
-    "Its training error, in the table, is on them: what it has right there it knows by heart."
-)
+READ_GRADIENT = """The length of the first layer's gradient as a share of the last layer's: before
+training, then by epoch in the deepest nets. On its way back a gradient is multiplied by each
+activation's slopes, and a sigmoid's are ¼ at most."""
+READ_UNITS = """A slope is shut if it is below 1 % of the steepest; a unit is dead if its slope is
+shut on every picture. Sigmoid and tanh saturate if slopes shut; relu and gelu are meant to."""
+READ_WEIGHTS = """The curves are the deepest nets'. A picture is one unit's weights: ink on orange
+pixels speaks for it, on blue against it. Pixels that never have ink in training get no gradient."""
+READ_CONTROL = """The control's labels were dealt at random, so that no class has more of one than
+of another. Its training error, in the table, is on them: what it has right it knows by heart."""
 
 
 @dataclass(frozen=True)
@@ -121,8 +111,7 @@ class Config(runs.PictureConfig):
     """What the lab trains, and how."""
 
     dataset: str = "mnist"
-    """Which pictures: mnist, fashion_mnist or kmnist, 70,000 of 28×28 through TensorFlow Datasets;
-    digits, scikit-learn's 1,797 of 8×8; or any of its datasets prepared as ArrayRecord."""
+    """Which pictures: mnist, fashion_mnist, kmnist, digits, or others of TensorFlow Datasets."""
     hidden: tuple[int, ...] = (128, 64)
     """Hidden widths: 128 64 trains nets of 1, of 2 and of 3 layers."""
     activations: tuple[Activation, ...] = ("sigmoid", "tanh", "relu", "gelu")
@@ -139,18 +128,11 @@ class Config(runs.PictureConfig):
     """optax's; momentum is sgd with momentum 0.9."""
 
     def __post_init__(self) -> None:
-        for field in ("hidden", "activations"):
-            if not getattr(self, field):
-                raise ValueError(f"config: {field} should be one or more, got none")
-        if len(set(self.activations)) < len(self.activations):
-            raise ValueError(f"config: activations should differ, got {self.activations}")
-        for width in self.hidden:
-            positive_integer("config", "hidden", width)
+        super().__post_init__()
+        if not self.hidden:
+            raise ValueError("config: hidden should be one or more, got none")
+        different("config", "activations", self.activations)
         positive_integer("config", "seeds", self.seeds, least=2)
-        positive_integer("config", "epochs", self.epochs)
-        positive_integer("config", "batch_size", self.batch_size)
-        positive_float32("config", "learning_rate", self.learning_rate)
-        seed_in_range("config", self.seed, self.seeds)
 
 
 class Plan(NamedTuple):
@@ -169,10 +151,7 @@ class Plan(NamedTuple):
 def load(config: Config) -> data.Dataset:
     """The pictures; ValueError if a batch takes more than there are."""
     pictures = data.pictures(config.dataset, config.data_dir, config.seed)
-    if config.batch_size > (count := len(pictures["train"].y)):
-        raise ValueError(
-            f"batch_size should be at most {count}, all training pictures, got {config.batch_size}"
-        )
+    batches("config", len(pictures["train"].y), config.batch_size)
     return pictures
 
 
@@ -210,8 +189,7 @@ def train(config: Config, run: runs.Run, pictures: data.Dataset) -> None:
                 y = jax.device_put(shuffled(pictures["train"].y, seed))
             progress.begin(i * config.seeds + j, name)
             start = bh.init_state(training, jax.random.key(seed), x)
-            seen = watch(start.params).items()
-            facts: dict[str, Array | float] = {f"first_{key}": value for key, value in seen}
+            facts: dict[str, Any] = {f"first_{k}": a for k, a in watch(start.params).items()}
             state, history = bh.fit(
                 training, (x, y), state=start, epochs=config.epochs, batch_size=config.batch_size,
                 validation=splits["validation"], metrics=[bh.accuracy], observe=watch,
@@ -230,9 +208,8 @@ def train(config: Config, run: runs.Run, pictures: data.Dataset) -> None:
 def shuffled(labels: np.ndarray, seed: int) -> np.ndarray:
     """Labels that say nothing: the pictures of each class get every label equally often, at random.
 
-    To permute the labels that there are would not do as well: the commonest would still be the best
-    guess, and of MNIST's test digits 11.35 % are a 1. Dealt like this all labels are alike, and a
-    net can expect to be right one time in as many as there are classes.
+    If the labels that there are were permuted, the commonest would still be the best guess: of
+    MNIST's test digits 11.35 % are a 1.
     """
     rng, classes, dealt = np.random.default_rng(seed), np.unique(labels), np.empty_like(labels)
     for label in classes:
@@ -245,40 +222,32 @@ def watching(training: bh.Training, x: Array, y: Array) -> Callable[[Params], di
     """A function that looks into a serial net's params, by the training examples (x, y).
 
     It gives a number a linear layer: "max_w", the largest |w|, and "gradient", the length of the
-    mean loss's gradient by w and b. And a number an activation, of its slopes φ′, of which one
-    below 1 % of the greatest |φ′| there is counts as shut: "shut", the share of (unit, picture)
-    pairs whose slope is, and "dead", the share of units whose slope is on every picture.
+    mean loss's gradient by w and b. And a number an activation, whose slope is shut if it is below
+    1 % of the steepest: "shut", the share of (unit, picture) pairs whose slope is, and "dead", the
+    share of units whose slope is on every picture.
     """
-    parts, key = training.net.parts, jax.random.key(0)  # which no layer here uses
+    gradient = bh.manual(training.net, training.loss)
 
     def watch(params: Params) -> dict[str, Array]:
         seen: dict[str, list[Array]] = {"max_w": [], "gradient": [], "shut": [], "dead": []}
-        z, residuals = x, []
-        for layer, p in zip(parts, params, strict=True):
-            z, r = layer.forward(p, z, key)
-            residuals.append(r)
-        dz = training.loss.backward(training.loss.forward(z, y)[1])
-        for layer, p, r in zip(parts[::-1], params[::-1], residuals[::-1], strict=True):
-            dp, dx = layer.backward(p, r, dz)
+        z, (_, dparams) = x, gradient(params, x, y, jax.random.key(0))  # no layer uses its key
+        for layer, p, dp in zip(training.net.parts, params, dparams, strict=True):
+            z, residuals = layer.forward(p, z, jax.random.key(0))
             if isinstance(p, bh.Linear):
                 seen["max_w"].append(jnp.abs(p.w).max())
                 seen["gradient"].append(jnp.sqrt((dp.w**2).sum() + (dp.b**2).sum()))
             else:
-                _, slopes = layer.backward(p, r, jnp.ones_like(dz))
+                _, slopes = layer.backward(p, residuals, jnp.ones_like(z))
                 shut = jnp.abs(slopes) < SHUT * steepest(layer)
                 seen["shut"].append(shut.mean(dtype=jnp.float32))
                 seen["dead"].append(shut.all(0).mean(dtype=jnp.float32))
-            dz = dx
-        return {name: jnp.stack(values[::-1]) for name, values in seen.items() if values}
+        return {name: jnp.stack(values) for name, values in seen.items() if values}
 
     return watch
 
 
 def steepest(activation: Layer) -> float:
-    """The greatest |φ′| there is: ¼ for sigmoid, 1 for tanh and relu.
-
-    φ′ comes from the activation's own backward pass, which multiplies dy by it.
-    """
+    """The greatest |φ′| there is, by the activation's own backward: ¼ for sigmoid, 1 for relu."""
     with jax.ensure_compile_time_eval():
         line = jnp.linspace(-8, 8, 1601, dtype=jnp.float32)
         _, residuals = activation.forward((), line, jax.random.key(0))
@@ -336,12 +305,11 @@ def growth(net: Trained) -> list[Contrast]:
     """Each layer's largest |w| before training and after it, seed by seed."""
     before = Trained("before", None, {"max_w": net.facts["first_max_w"][:, None]}, {})
 
-    def contrast_of(layer: int) -> Contrast:
-        name = f"largest |w|, layer {layer + 1}"
-        measure = Measure(name, lambda net: net.history["max_w"][:, -1, layer])
-        return contrast(measure, before, net, paired=True)
+    def largest(i: int) -> Measure:
+        return Measure(f"largest |w|, layer {i + 1}", lambda n: n.history["max_w"][:, -1, i])
 
-    return list(map(contrast_of, range(net.facts["layers"])))
+    measures = map(largest, range(net.facts["layers"]))
+    return [contrast(measure, before, net, paired=True) for measure in measures]
 
 
 def learnt(control: Trained, chance: float) -> str:
@@ -364,27 +332,23 @@ def report(config: Config, run: runs.Run, pictures: data.Dataset) -> Report:
 
     def by_depth(measure: Measure, wide: bool = False, log: bool = True) -> str:
         series, title = {}, measure.name.capitalize()
-        for name in dict.fromkeys(plan.between for plan in true if plan.layers > 1):
+        for name in dict.fromkeys(plan.between for plan in true):
             group = [nets[plan] for plan in true if plan.layers == 1 or plan.between == name]
-            (series[name],) = reporting.over(measure, group, lambda n: n.facts["layers"]).values()
-        y = f"{measure.unit or 'ratio'}, ± sd"
-        drawing = plots.with_errors(series, title, "layers", y, log_x=False, log=log, wide=wide)
-        return figure(title, drawing, wide) if series else ""
+            series[name] = np.stack([measure.of(net) for net in group], 1)
+        y, over = f"{measure.unit or 'ratio'}, ± sd", ("layers", depths)
+        drawing = plots.curves(series, title, y, over, log=log, wide=wide)
+        return figure(title, drawing, wide)
 
-    def by_epoch(
-        title: str, y: str, of: Of, plans: Sequence[Plan] = deep, log: bool = False
-    ) -> str:
-        series = {plan.between: reporting.curve_of(of(nets[plan].history)) for plan in plans}
-        drawing = plots.bands(series, title, "epoch", f"{y}, ± sd", log=log)
-        return figure(title, drawing) if series else ""
+    def by_epoch(title: str, y: str, of: Of, plans: list[Plan] = deep, log: bool = False) -> str:
+        series = {plan.between: of(nets[plan].history) for plan in plans}
+        return figure(title, plots.curves(series, title, f"{y}, ± sd", log=log))
 
     def after_one(plans: Iterable[Plan]) -> str:
         return reporting.contrast_table(compared(nets, TEST, [(one, p) for p in plans])).html()
 
-    learning = []
-    for depth in depths[1:]:
+    def learning(depth: int) -> str:
         plans = [plan for plan in true if plan.layers == depth]
-        learning.append(by_epoch(f"{depth} layers", VALIDATION.label, wrong, plans, log=True))
+        return by_epoch(f"{depth} layers", VALIDATION.label, wrong, plans, log=True)
 
     def layer(i: int) -> str:
         return by_epoch(f"Layer {i + 1}", "largest |w|", lambda h: h["max_w"][..., i])
@@ -404,7 +368,7 @@ def report(config: Config, run: runs.Run, pictures: data.Dataset) -> Report:
     pieces = [
         table.html(),
         read(READ_TABLE),
-        asked["matters"].html(figures(*learning), read(READ_LINEAR), plain),
+        asked["matters"].html(figures(*map(learning, depths[1:])), read(READ_LINEAR), plain),
         asked["enough"].html(taught),
         asked["reach"].html(read(READ_GRADIENT), figures(by_depth(REACH), gradient)),
         asked["speed"].html(),
@@ -415,16 +379,14 @@ def report(config: Config, run: runs.Run, pictures: data.Dataset) -> Report:
     ]
     for plan in control:
         chance = 100 / len(pictures.class_names)
-        right = {plan.between: reporting.curve_of(100 - wrong(nets[plan].history))}
-        drawing = plots.bands(right, str(plan), "epoch", "% right, ± sd", ("chance", chance))
+        right = {plan.between: 100 - wrong(nets[plan].history)}
+        drawing = plots.curves(right, str(plan), "% right, ± sd", level=("chance", chance))
         pieces += [reporting.heading("Is it the labels that they learn?")]
-        pieces += [read(learnt(nets[plan], chance)), read(READ_CONTROL)]
-        pieces += [figures(figure("control", drawing))]
+        pieces += [read(learnt(nets[plan], chance)), read(READ_CONTROL), figure("control", drawing)]
     finding = f"{asked['matters'].verdict} {asked['enough'].verdict}"
     picture = by_depth(TEST, wide=True)
     return Report(f"Depth and activation on {config.dataset}", finding, picture, pieces, table)
 
 
 if __name__ == "__main__":
-    words = "Depth and activation on MNIST: what matters, what is needed, what goes wrong."
-    runs.main(Config, train, report, load=load, description=words)
+    runs.main(Config, train, report, load=load, description="Depth and activation on MNIST.")

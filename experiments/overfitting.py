@@ -1,8 +1,6 @@
 """Overfitting: capacity against data, on noisy points of a curve that is known.
 
 Nets of several widths and depths are trained on samples of several sizes, each drawn many times.
-So under- and overfitting, early stopping, bias and variance are measured, not only told.
-
 All samples of all sizes train at once. A small sample is repeated until it fills as many rows as
 the largest: its mean loss stays as it is, and every net takes the same number of steps.
 
@@ -21,7 +19,7 @@ from backhand import checks, plots, reporting, runs
 from backhand.data import Dataset, Split
 from backhand.layer import Array, Params
 from backhand.models import Activation, perceptron, perceptron_name
-from backhand.reporting import Contrast, Measure, Question, Trained, contrast, curve_of, over
+from backhand.reporting import Contrast, Measure, Question, Trained, contrast, table_of
 from backhand.training import OPTIMIZERS, Optimizer, Progress
 
 # Middles of equal pieces of [−π, π], where x is uniform: a mean over them is one over x.
@@ -63,22 +61,17 @@ class Config(runs.TrainingConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         for field in ("widths", "depths", "sizes"):
-            values = getattr(self, field)
-            if not values or len(set(values)) < len(values):
-                raise ValueError(f"config: {field} should be different numbers, got {values}")
-            for value in values:
+            checks.different("config", field, getattr(self, field))
+            for value in getattr(self, field):
                 checks.positive_integer("config", field, value)
         largest = max(self.sizes)
         for size in self.sizes:
             if largest % size:
                 raise ValueError(f"config: sizes should divide the largest, {largest}, got {size}")
         checks.positive_integer("config", "resamples", self.resamples, least=3)
-        for field in ("noise", "learning_rate"):
-            checks.positive_float32("config", field, getattr(self, field))
-        for field in ("held_out", "batch_size", "epochs"):
-            checks.positive_integer("config", field, getattr(self, field))
-        if (batch := self.batch_size) > largest:
-            raise ValueError(f"config: batch_size should be at most {largest} points, got {batch}")
+        checks.positive_float32("config", "noise", self.noise)
+        checks.positive_integer("config", "held_out", self.held_out)
+        checks.batches("config", largest, self.batch_size)
 
 
 def load(config: Config) -> Dataset:
@@ -226,50 +219,54 @@ def report(config: Config, run: runs.Run, data: Dataset) -> reporting.Report:
     nets = sorted(run.kept.values(), key=lambda net: int(net.facts["weights"]))
     sizes = {size: [n for n in nets if n.facts["points"] == size] for size in sorted(config.sizes)}
     few, noise, y_label = sizes[min(sizes)], ("noise σ²", config.noise**2), "squared error"
+    depth = few[-1].facts["depth"]
+    deep = {size: [n for n in group if n.facts["depth"] == depth] for size, group in sizes.items()}
+    over = "width", [net.facts["width"] for net in deep[min(sizes)]]
 
-    def by_width(measure: Measure, size: int, label: str) -> dict[str, plots.Curve]:
-        deep = [net for net in sizes[size] if net.facts["depth"] == sizes[size][-1].facts["depth"]]
-        return over(measure, deep, lambda net: net.facts["width"], lambda net: label)
+    def by_width(measure: Measure, size: int) -> np.ndarray:
+        return np.stack([measure.of(net) for net in deep[size]], 1)
 
-    capacity: dict[str, plots.Curve] = {}
-    fitted, learning, split = [], [], []
+    capacity, fitted, learning, split = {}, [], [], []
     for size in dict.fromkeys([min(sizes), max(sizes)]):
-        capacity |= by_width(TEST, size, f"test, {size} points")
-        capacity |= by_width(TRAIN, size, f"training, {size} points")
-    chosen = min(few, key=lambda net: reporting.mean(VALIDATION.of(net)).value)
+        capacity[f"test, {size} points"] = by_width(TEST, size)
+        capacity[f"training, {size} points"] = by_width(TRAIN, size)
+    chosen = min(few, key=lambda net: float(VALIDATION.of(net).mean()))
     for i, net in enumerate({net.name: net for net in (few[0], chosen, few[-1])}.values()):
         (x, y), fit = (a[0, : min(sizes), 0] for a in data["train"]), net.facts["fit"]
-        curves = {"one fit": plots.Curve(GRID, fit[0])}
-        curves["all, mean ± sd"] = plots.Curve(GRID, fit.mean(0), fit.std(0, ddof=1))
-        drawing = plots.fits((x, y), plots.Curve(GRID, truth(GRID)), curves, f"{net.name} points")
+        curves = {"one fit": fit[0], "all, mean ± sd": fit}
+        drawing = plots.fits((x, y), GRID, truth(GRID), curves, f"{net.name} points")
         fitted.append(run.figure(f"fits-{i}", drawing))
     for size, group in sizes.items():
         past, turn, title = group[-1].history, group[-1].facts["turn"], f"{group[-1].name} points"
-        curves = {name: curve_of(past[key]) for name, key in LOSSES.items()}
+        curves = {name: past[key] for name, key in LOSSES.items()}
         mark = ("validation lowest, ± sd", turn.mean(), turn.std(ddof=1))
-        drawing = plots.bands(curves, title, "epoch", y_label, noise, mark, log=True)
+        drawing = plots.curves(curves, title, y_label, None, noise, mark, log=True)
         learning.append(run.figure(f"learning-{size}", drawing))
-        curves = by_width(BIAS, size, "bias²") | by_width(VARIANCE, size, "variance")
-        drawing = plots.with_errors(curves, f"{size} points", "width", y_label, noise)
+        parts = {"bias²": by_width(BIAS, size), "variance": by_width(VARIANCE, size)}
+        drawing = plots.curves(parts, f"{size} points", y_label, over, noise)
         split.append(run.figure(f"terms-{size}", drawing))
-    drawing = plots.with_errors(capacity, "", "width", y_label, noise, log=True, wide=True)
+    drawing = plots.curves(capacity, "", y_label, over, noise, log=True, wide=True)
     stop, more, under = questions(*([g[end] for g in sizes.values()] for end in (0, -1)))
     textbook = stop.contrasts[0].verdict == "better" and more.verdict == more.better
-    table = reporting.table_of((TRAIN, TEST, OVER, TURN), nets, "net, points")
-    table = table._replace(caption="Every net: mean ± standard deviation over training sets")
-    sums = reporting.table_of((BIAS, VARIANCE, TEST, VALIDATION), nets, "net, points")
-    sums = sums._replace(caption="Every net: bias², variance, and what they add up to")
+    caption = "Every net: mean ± standard deviation over training sets"
+    table = table_of((TRAIN, TEST, OVER, TURN), nets, "net, points", caption)
+    caption = "Every net: bias², variance, and what they add up to"
+    sums = table_of((BIAS, VARIANCE, TEST, VALIDATION), nets, "net, points", caption)
     paragraph, figures = reporting.paragraph, reporting.figures
-    pieces = [paragraph(READ_PICTURE), table.html(), paragraph(READ_TABLE)]
-    pieces.append(stop.html(figures(*learning), paragraph(READ_LEARNING)))
-    pieces += [more.html(), under.html(figures(*fitted), paragraph(READ_FITS))]
-    pieces += [reporting.heading("Bias and variance"), paragraph(READ_TERMS)]
-    pieces += [figures(*split), sums.html()]
+    pieces = [
+        paragraph(READ_PICTURE),
+        table.html(),
+        paragraph(READ_TABLE),
+        stop.html(figures(*learning), paragraph(READ_LEARNING)),
+        more.html(),
+        under.html(figures(*fitted), paragraph(READ_FITS)),
+        reporting.heading("Bias and variance"),
+        *(paragraph(READ_TERMS), figures(*split), sums.html()),
+    ]
     picture = run.figure("capacity", drawing, wide=True)
     finding = FINDING if textbook else stop.verdict
     return reporting.Report("Capacity against data", finding, picture, pieces, table)
 
 
 if __name__ == "__main__":
-    description = "Capacity against data: overfitting, early stopping, bias and variance."
-    runs.main(Config, train, report, load=load, description=description)
+    runs.main(Config, train, report, load=load, description="Capacity against data.")

@@ -16,7 +16,6 @@ from jax.flatten_util import ravel_pytree
 
 import backhand as bh
 from backhand import data, plots, reporting, runs
-from backhand.checks import positive_float32, positive_integer, seed_in_range
 from backhand.layer import Array, Layer, Params
 from backhand.models import Activation, perceptron, perceptron_name
 from backhand.reporting import Measure, Question, Trained, figures, heading, paragraph
@@ -64,20 +63,15 @@ class Config(runs.TrainingConfig):
     """Train nets of every depth up to the hidden widths, from none, on the same points."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         for field in ("dataset", "classes", "size", "noise"):
             if self.csv is not None and getattr(self, field) is not None:
                 raise ValueError(f"config: {field} is for drawn points, not those of {self.csv}")
         if self.classes is not None and self.dataset not in ("blobs", "spirals"):
             got = f"{self.classes} with {self.points}"
             raise ValueError(f"config: classes is for blobs and spirals, got {got}")
-        for width in self.hidden:
-            positive_integer("config", "hidden", width)
         if self.compare and not self.hidden:
             raise ValueError("config: compare needs a hidden layer, such as --hidden 16, got none")
-        positive_float32("config", "learning_rate", self.learning_rate)
-        for field in ("batch_size", "epochs", "seeds"):
-            positive_integer("config", field, getattr(self, field))
-        seed_in_range("config", self.seed, self.seeds)
 
     @property
     def points(self) -> str:
@@ -86,14 +80,11 @@ class Config(runs.TrainingConfig):
 
 
 def load(config: Config) -> list[data.Dataset]:
-    """The points of each seed."""
+    """The points of each seed; OSError if a file can't be read."""
     seeds = range(config.seed, config.seed + config.seeds)
     if config.csv is not None:
-        try:
-            return [data.read_points(config.csv, seed) for seed in seeds]
-        except OSError as error:
-            raise OSError(f"--csv {config.csv} can't be read: {error.strerror}") from error
-    asked = {name: getattr(config, name) for name in ("classes", "size", "noise")}
+        return [data.read_points(config.csv, seed) for seed in seeds]
+    asked = {"classes": config.classes, "size": config.size, "noise": config.noise}
     given = {name: value for name, value in asked.items() if value is not None}
     return [getattr(data, config.points)(seed=seed, **given) for seed in seeds]
 
@@ -199,19 +190,15 @@ def finding(nets: Sequence[Trained], points: data.Dataset) -> str:
     return "The net does little better than a guess: its boundary does not follow the classes."
 
 
-HOW_TO_READ = (
-    "Every net is trained by backprop written out by hand. Scores are those after the last epoch, "
-    "on points that the net learned from and on others that it never saw; the loss is "
-    "cross-entropy. Each seed has its own points (or, of a file, its own split), first weights and "
-    "order of examples; pictures show the first seed. A net is given standardised coordinates; the "
-    "axes are in the points' own units. Filled points were trained on, hollow ones validate. The "
-    "paler a region, the less sure the net; the bold line is where its likeliest class changes. Of "
-    "very many points, pictures show some."
-)
-UNITS_IN_WORDS = (
-    "Each map is one unit's activation over the plane. A unit of the first layer changes along one "
-    "direction only, because its weights are two numbers; later units combine those before them."
-)
+HOW_TO_READ = """Every net is trained by hand-written backprop. Scores are those after the last
+epoch, on points the net learned from and on others it never saw; the loss is cross-entropy. Each
+seed has its own points (or, of a file, its own split), first weights and order of examples;
+pictures show the first seed. A net is given standardised coordinates; the axes are in the points'
+own units. Filled points were trained on, hollow ones validate. The paler a region, the less sure
+the net; the bold line is where its likeliest class changes. Of very many points, pictures show
+some."""
+UNITS_IN_WORDS = """Each map is one unit's activation over the plane. A unit of the first layer
+changes along one direction only, having two weights; later units combine earlier ones."""
 UNIT = {"loss": "cross-entropy, nats", "accuracy": "share of points right"}
 
 
@@ -235,9 +222,8 @@ def report(config: Config, run: runs.Run, sets: list[data.Dataset]) -> reporting
     for score, unit in UNIT.items():
         both = {"train": net.history[f"train_{score}"], "validation": net.history[f"val_{score}"]}
         curves[score] = {split: values[0] for split, values in both.items()}
-        means = {split: reporting.curve_of(values) for split, values in both.items()}
-        bands = plots.bands(means, f"{net.name}: {score}", "epoch", unit, log=score == "loss")
-        drawn.append(run.figure(score, bands))
+        drawing = plots.curves(both, f"{net.name}: {score}", unit, log=score == "loss")
+        drawn.append(run.figure(score, drawing))
     frames = [
         (epoch, seen(layer, tree(vector), plane, points)[-1])
         for epoch, vector in zip(filmed(config.epochs), net.facts["film"], strict=True)

@@ -61,20 +61,12 @@ class Config(runs.TrainingConfig):
     """How many sets are drawn and fitted, from seed, seed + 1, …"""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         check("config", self.size, self.noise, self.outliers)
-        if not self.losses or len(set(self.losses)) < len(self.losses):
-            names = " ".join(self.losses) or "none"
-            raise ValueError(f"config: losses should name one loss or more, each once, got {names}")
-        for field in ("delta", "learning_rate"):
-            checks.positive_float32("config", field, getattr(self, field))
-        for width in self.hidden:
-            checks.positive_integer("config", "hidden", width)
+        checks.different("config", "losses", self.losses)
+        checks.positive_float32("config", "delta", self.delta)
         checks.non_negative_number("config", "weight_decay", self.weight_decay)
-        for field in ("batch_size", "epochs", "seeds"):
-            checks.positive_integer("config", field, getattr(self, field))
-        if (size := self.batch_size) > self.size:
-            raise ValueError(f"config: batch_size should be at most size, {self.size}, got {size}")
-        checks.seed_in_range("config", self.seed, self.seeds)
+        checks.batches("config", self.size, self.batch_size)
 
     @property
     def shares(self) -> list[float]:
@@ -151,12 +143,10 @@ def clean_scores(config: Config, data: list[Dataset]) -> Trained:
     value = CLEAN[config.dataset].value
     splits = [sets["validation"] for sets in data[: config.seeds]]
     pairs = [(jnp.asarray(value(x), jnp.float32), jnp.asarray(y)) for x, y in splits]
-    scores = {"r2": bh.r2, "mae": bh.mean_absolute_error}
-    facts = {
-        key: np.array([float(score(*pair)) for pair in pairs]) for key, score in scores.items()
-    }
-    off = np.zeros(config.seeds)
-    return Trained("the clean curve", None, {}, facts | {"rmse_off": off, "mae_off": off})
+    r2 = np.array([float(bh.r2(*pair)) for pair in pairs])
+    mae = np.array([float(bh.mean_absolute_error(*pair)) for pair in pairs])
+    facts = {"r2": r2, "mae": mae} | dict.fromkeys(("rmse_off", "mae_off"), np.zeros(config.seeds))
+    return Trained("the clean curve", None, {}, facts)
 
 
 def questions(config: Config, nets: list[Trained]) -> tuple[Question, Question]:
@@ -200,13 +190,12 @@ def fits(config: Config, data: list[Dataset], nets: list[Trained], title: str) -
     grid, clean = truth(config)
     fitted = {net.facts["loss"]: clean + net.facts["off"][0] for net in nets}
     if grid.shape[1] == 1:
-        curves = {loss: plots.Curve(grid[:, 0], fit) for loss, fit in fitted.items()}
-        true = plots.Curve(grid[:, 0], clean)
-        return plots.fits((x[:, 0], y[:, 0]), true, curves, title, outlier, wide=True)
+        points = x[:, 0], y[:, 0]
+        return plots.fits(points, grid[:, 0], clean, fitted, title, outlier, wide=True)
     side = round(len(clean) ** 0.5)
     squares = {loss: fit.reshape(side, side) for loss, fit in fitted.items()}
-    axes, surface = (grid[:side, 0],) * 2, clean.reshape(side, side)
-    return plots.surface_fits((x, y[:, 0]), outlier, axes, surface, squares, title)
+    surface = clean.reshape(side, side)
+    return plots.surface_fits((x, y[:, 0]), grid[:side, 0], surface, squares, title, outlier)
 
 
 def report(config: Config, run: runs.Run, data: list[Dataset]) -> reporting.Report:
@@ -221,13 +210,12 @@ def report(config: Config, run: runs.Run, data: list[Dataset]) -> reporting.Repo
         fitted.append(run.figure(f"fits-{i}", fits(config, data, group, title), wide=True))
         found = {net.facts["loss"]: OFF.of(net) for net in group}
         dots.append(run.figure(f"off-{i}", plots.dots(found, title, OFF.name, limits, log=True)))
-        past = reporting.by_epoch(group, "val_mean_absolute_error")
-        drawing = plots.bands(past, title, "epoch", MAE.name, log=True)
-        learning.append(run.figure(f"learning-{i}", drawing))
+        past = {net.name: net.history["val_mean_absolute_error"] for net in group}
+        learning.append(run.figure(f"learning-{i}", plots.curves(past, title, MAE.name, log=True)))
     (best, harm), clean = questions(config, nets), clean_scores(config, data)
     table = reporting.table_of((R2, MAE, OFF, MAE_OFF), [*nets, clean], "loss, outliers")
     picture, paragraph = fitted.pop(), reporting.paragraph
-    pieces = [table.html(fold=len(table.rows)), paragraph(READ_TABLE)]
+    pieces = [table.html(), paragraph(READ_TABLE)]
     pieces.append(best.html(reporting.figures(*dots), paragraph(READ_DOTS)))
     pieces += [harm.html(*fitted)] if fitted else []
     pieces += [reporting.heading("Learning"), paragraph(READ_LEARNING)]
@@ -237,5 +225,4 @@ def report(config: Config, run: runs.Run, data: list[Dataset]) -> reporting.Repo
 
 
 if __name__ == "__main__":
-    description = "Curves and surfaces by three losses, with and without outliers."
-    runs.main(Config, train, report, load=load, description=description)
+    runs.main(Config, train, report, load=load, description="Curves and surfaces by three losses.")

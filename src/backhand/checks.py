@@ -79,6 +79,13 @@ def within(caller: str, name: str, value: object, low: float, high: float) -> fl
     return _number(caller, name, value, lambda v: low <= v <= high, f"from {low:g} to {high:g}")
 
 
+def different(caller: str, name: str, values: Sequence[object]) -> None:
+    """Raise unless there is at least one value, and each once."""
+    if not values or len(set(values)) < len(values):
+        got = " ".join(map(str, values)) or "none"
+        raise ValueError(f"{caller}: {name} should be one or more, each once, got {got}")
+
+
 def seed_in_range(caller: str, value: object, count: int = 1) -> None:
     """Raise unless `value` and the `count` − 1 integers above it are seeds: from 0 to 2³² − 1."""
     first = positive_integer(caller, "seed", value, least=0)

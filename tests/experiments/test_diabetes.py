@@ -102,12 +102,12 @@ def test_interrupted_before_our_nets_there_is_nothing_to_compare():
 @pytest.mark.parametrize(
     ("field", "value", "says"),
     [
-        ("losses", ("huber", "huber"), "losses should name one loss or more, each once, got huber"),
+        ("losses", ("huber", "huber"), "losses should be one or more, each once, got huber"),
         ("delta", 0.0, "delta should be above 0, got 0.0"),
         ("hidden", (16, 0), "hidden should be at least 1, got 0"),
         ("learning_rate", 1e39, "a number float32 can work with, got 1e\\+39"),
         ("weight_decay", -1.0, "weight_decay should be at least 0, got -1.0"),
-        ("batch_size", 354, "batch_size should be at most 353 patients, got 354"),
+        ("batch_size", 354, "batch_size should be at most the number of examples, 353, got 354"),
         ("epochs", 0, "epochs should be at least 1, got 0"),
         ("seed", -1, "seed should be at least 0, got -1"),
     ],

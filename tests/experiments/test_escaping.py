@@ -11,7 +11,8 @@ import pytest
 
 from backhand import runs
 from backhand.plots.drawing import Drawing
-from backhand.reporting import Report, Table, code, details, heading, matrix, page, paragraph, step
+from backhand.reporting import Report, Table, code, details, heading, paragraph
+from backhand.reporting.page import matrix, step
 from experiments import planar
 
 SCRIPT, IMAGE, LEAVES = (
@@ -88,7 +89,6 @@ def test_every_piece_of_a_report_takes_words_as_text():
         matrix(nasty, [[nasty]]),
         Drawing("<svg/>", nasty).html(),
         Table((nasty,), [(nasty,)] * 99, nasty).html(),
-        page(nasty),
         Report(nasty, nasty, "", [], Table((), [])).html(),
     ]
     for piece in pieces:

@@ -107,7 +107,7 @@ def test_a_config_that_makes_no_sense(field, value, says):
 def test_a_batch_larger_than_the_data(monkeypatch):
     split = SimpleNamespace(y=np.zeros(12))
     monkeypatch.setattr(data, "pictures", lambda *_: {"train": split})
-    with pytest.raises(ValueError, match="at most 12, all training pictures, got 32"):
+    with pytest.raises(ValueError, match="at most the number of examples, 12, got 32"):
         lab.load(Config())
 
 

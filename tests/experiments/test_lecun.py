@@ -82,8 +82,8 @@ def test_every_row_trains_the_net_it_is_named_for():
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"rows": ()}, r"rows should be different, at least one, got \(\)"),
-        ({"rows": ("300", "300")}, "rows should be different"),
+        ({"rows": ()}, "rows should be one or more, each once, got none"),
+        ({"rows": ("300", "300")}, "got 300 300"),
         ({"rows": ("300", "301")}, "rows should be of linear, .*, got 301"),
         ({"seeds": 0}, "seeds should be at least 1, got 0"),
         ({"epochs": -1}, "epochs should be at least 1, got -1"),
@@ -134,7 +134,7 @@ def kept(stem: str, third: int) -> Trained:
     """A net that is right about a 1 and a 2, and takes a 3 for `third`, but is not sure."""
     p = np.eye(10)[[1, 2, third]]
     p[2] = 0.55 * p[2] + 0.45 * np.eye(10)[3]
-    return Trained(stem, None, {}, {"p": p, "seconds": 30.0})
+    return Trained(stem, None, {}, {"p": p})
 
 
 def test_a_committee_averages_probabilities_and_only_whole_ones_are_scored():
@@ -144,7 +144,6 @@ def test_a_committee_averages_probabilities_and_only_whole_ones_are_scored():
     elastic, committee = lecun.results_of(config, SimpleNamespace(kept=nets), y)
     assert elastic.facts["errors"].tolist() == [33.3333, 33.3333]
     assert elastic.facts["nets"] == 2
-    assert elastic.facts["seconds"] == 60
     assert committee.facts["errors"].tolist() == [0]  # of the first five; the sixth is alone yet
     np.testing.assert_allclose(committee.facts["p"][2, 2:5], [0.33, 0.45, 0.22])
     few = SimpleNamespace(kept=dict(list(nets.items())[:4]))
@@ -214,7 +213,6 @@ def test_the_nets_that_are_kept_make_the_errors_of_the_report(done, faults):
         p.append(np.asarray(jax.nn.softmax(net.apply(params, x))))
         assert facts["error"] == pytest.approx(100 * np.mean(p[-1].argmax(1) != y))
         assert facts["settings"]["epochs"] == 2
-        assert facts["seconds"] > 0
     report = (done / "report.html").read_text()
     committee = 100 * np.mean(np.mean(p[1:], axis=0).argmax(1) != y)
     assert (
@@ -222,10 +220,3 @@ def test_the_nets_that_are_kept_make_the_errors_of_the_report(done, faults):
         in report
     )
     assert faults(done / "report.html") == []
-
-
-@pytest.mark.slow
-def test_the_minutes_of_a_resumed_run_include_those_before(done):
-    times = json.loads((done / "times.json").read_text())
-    results = json.loads((done / "results.json").read_text())
-    assert {stem: facts["seconds"] for stem, facts in results.items()} == times

@@ -57,7 +57,7 @@ def test_a_huber_wider_than_the_span_has_no_kinks():
 @pytest.mark.parametrize(
     ("field", "value", "says"),
     [
-        ("delta", 0.0, "delta should be above 0, got 0.0"),
+        ("delta", 0.0, "delta should be from 0.01 to 100, got 0.0"),
         ("delta", 1e3, "delta should be from 0.01 to 100, got 1000.0"),
         ("span", float("nan"), "span should be finite, got nan"),
         ("seed", -1, "seed should be at least 0"),

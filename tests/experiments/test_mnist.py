@@ -169,8 +169,8 @@ def test_whether_the_control_is_at_chance():
     [
         ("hidden", (), "hidden should be one or more, got none"),
         ("hidden", (16, 0), "hidden should be at least 1, got 0"),
-        ("activations", (), "activations should be one or more, got none"),
-        ("activations", ("relu", "relu"), "activations should differ"),
+        ("activations", (), "activations should be one or more, each once, got none"),
+        ("activations", ("relu", "relu"), "each once, got relu relu"),
         ("seeds", 1, "seeds should be at least 2, got 1"),
         ("epochs", 0, "epochs should be at least 1, got 0"),
         ("batch_size", 0, "batch_size should be at least 1, got 0"),
@@ -190,7 +190,7 @@ def test_a_config_that_makes_no_sense(field, value, says):
 def test_a_batch_larger_than_the_data(monkeypatch):
     split = SimpleNamespace(y=np.zeros(12))
     monkeypatch.setattr(data, "pictures", lambda *_: {"train": split})
-    with pytest.raises(ValueError, match="at most 12, all training pictures, got 128"):
+    with pytest.raises(ValueError, match="at most the number of examples, 12, got 128"):
         mnist.load(Config())
 
 

@@ -107,15 +107,15 @@ def test_the_finding_is_chosen_by_verdicts(large, finding):
 @pytest.mark.parametrize(
     ("field", "value", "says"),
     [
-        ("widths", (), "widths should be different numbers, got \\(\\)"),
-        ("depths", (1, 1), "depths should be different numbers"),
+        ("widths", (), "widths should be one or more, each once, got none"),
+        ("depths", (1, 1), "depths should be one or more, each once, got 1 1"),
         ("widths", (0,), "widths should be at least 1, got 0"),
         ("sizes", (20, 30), "sizes should divide the largest, 30, got 20"),
         ("resamples", 2, "resamples should be at least 3, got 2"),
         ("noise", 0.0, "noise should be above 0, got 0.0"),
         ("learning_rate", 1e39, "a number float32 can work with, got 1e\\+39"),
         ("held_out", 0, "held_out should be at least 1, got 0"),
-        ("batch_size", 321, "batch_size should be at most 320 points, got 321"),
+        ("batch_size", 321, "batch_size should be at most the number of examples, 320, got 321"),
         ("epochs", 0, "epochs should be at least 1, got 0"),
         ("seed", -1, "seed should be at least 0, got -1"),
     ],

@@ -45,7 +45,7 @@ def test_points_from_a_file_are_split_by_seed(tmp_path):
 
 def test_a_file_that_cannot_be_read(tmp_path):
     for path, says in ((tmp_path / "none.csv", "No such file"), (tmp_path, "Is a directory")):
-        with pytest.raises(OSError, match=f"--csv {path} can't be read: {says}"):
+        with pytest.raises(OSError, match=f"{says}.*{path.name}"):
             planar.load(planar.Config(csv=path))
 
 

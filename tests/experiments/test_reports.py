@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from backhand import plots
-from backhand.reporting import page
+from backhand.reporting import Report, Table
 
 TESTS = Path(__file__).parent
 EXPERIMENTS = TESTS.parents[1] / "experiments"
@@ -31,7 +31,7 @@ SMALL = DRAWING._replace(svg=re.sub(r"font-size: [\d.]+px", "font-size: 5px", DR
 )
 def test_a_fault_is_seen(tmp_path, faults, piece, fault):
     path = tmp_path / "report.html"
-    path.write_text(page("A page", PICTURE, piece))
+    path.write_text(Report("A page", "", PICTURE, [piece], Table((), [])).html())
     found = faults(path)
     if fault is None:
         assert found == []

@@ -1,12 +1,10 @@
 import numpy as np
-import pytest
 
 from backhand import plots
-from backhand.plots import Curve
+from backhand.plots.curves import spread_of
 from tests.plots.words import words
 
-CURVE = Curve([2, 8, 32], [0.5, 0.25, 0.125], [0.1, 0.3, 0.01])
-LOST = Curve([2, 8, 32], [np.nan, -0.1, 0.0], [np.nan, 0.1, 0.1])  # diverged, or below 0
+SEEDS = np.array([[0.6, 0.5, 0.1], [0.4, 0.1, 0.3]])
 NOISE = ("noise", 0.25)
 
 
@@ -17,43 +15,33 @@ def test_curves_by_epoch():
     assert "a title, nats by epoch: train from 1 to 0, validation from 1.2 to 0.75." in drawing.alt
 
 
-def test_bands():
-    mark = ("lowest", 8.0, 20.0)
-    lost = LOST._replace(x=[2.5, 8, 32])
-    drawing = plots.bands({"train": CURVE, "lost": lost}, "a title", "step", "loss", NOISE, mark)
-    assert {"step", "loss", "train", "lost", "noise", "lowest"} <= words(drawing)
-    assert "train from 0.5 ± 0.1 to 0.125 ± 0.01" in drawing.alt
-    assert drawing.alt.endswith("lowest: 8 ± 20.")
-
-
-def test_error_bars_over_ticks_that_are_the_values():
-    drawing = plots.with_errors({"a": CURVE, "b": LOST}, "t", "width", "loss", NOISE, log=True)
-    assert {"width", "2", "8", "32", "0.2", "0.5", "noise"} <= words(drawing)
-    nothing = plots.with_errors({"b": LOST}, "t", "width", "loss", log=True)
-    assert "b from nan" in nothing.alt
-
-
-def test_an_x_that_is_not_logarithmic_shows_all_its_ticks():
-    series = {"a": Curve(range(1, 11), [0.5] * 10, [0.1] * 10)}
-    seen = [
-        words(plots.with_errors(series, "", "layers", "", log_x=log_x)) for log_x in (True, False)
-    ]
-    assert [{str(tick) for tick in range(1, 11)} <= found for found in seen] == [False, True]
-
-
-@pytest.mark.parametrize("draw", [plots.bands, plots.with_errors])
-def test_drawings_with_limits_share_an_axis(draw):
-    """The ticks of a curve near 0 are those of one near 100."""
-    series = {"a": Curve([1, 2], [0.0, 1.0])}, {"a": Curve([1, 2], [90.0, 100.0])}
-    limits = plots.shared_limits(*series)
-    seen = [words(draw(one, "", "", "", limits=limits, wide=True)) for one in series]
-    assert {"0", "20", "100"} <= seen[0] == seen[1]
-
-
-def test_shared_limits_show_every_finite_value_and_its_error():
-    assert plots.shared_limits({"a": CURVE}, {"b": Curve([0], [2.0])}) == pytest.approx(
-        (-0.05 - 0.1025, 2 + 0.1025)
+def test_curves_of_several_seeds_with_a_level_and_a_mark():
+    lost = np.array([[np.nan, -0.1, 0.0], [np.inf, 0.1, 0.0]])  # diverged, or below 0
+    mark = ("lowest", 2.0, 20.0)
+    drawing = plots.curves(
+        {"train": SEEDS, "lost": lost}, "a title", "loss", None, NOISE, mark, log=True, wide=True
     )
-    assert plots.shared_limits({"a": CURVE, "b": LOST}, log=True) == (0.125 / 1.6, 0.5 * 1.6)
-    assert plots.shared_limits({"b": Curve([0], [np.nan])}, log=True) == (0.1 / 1.6, 1.6)
-    assert plots.shared_limits({"a": Curve([0], [3.0])}) == (2.5, 3.5)
+    assert {"epoch", "loss", "train", "lost", "noise", "lowest", "1", "3"} <= words(drawing)
+    assert "20" not in words(drawing)  # the mark does not make the axis longer
+    assert "train from 0.5 to 0.2" in drawing.alt
+
+
+def test_error_bars_over_ticks_that_are_the_numbers():
+    over = ("width", [2, 8, 1000])
+    series = {"a": SEEDS, "b": [[-0.1, np.nan], [0.1, 1.0]]}
+    drawing = plots.curves(series, "t", "loss", over, NOISE, log=True)
+    assert {"width", "2", "8", "1,000", "0.2", "0.5", "noise"} <= words(drawing)
+    assert "loss by width: a from 0.5 to 0.2, b from 0 to nan." in drawing.alt
+    nothing = plots.curves({"b": [np.nan]}, "t", "loss", over, log=True)
+    assert "b from nan to nan" in nothing.alt
+
+
+def test_mean_and_standard_deviation():
+    mean, sd = spread_of(SEEDS)
+    np.testing.assert_allclose(mean, [0.5, 0.3, 0.2])
+    np.testing.assert_allclose(sd, np.array([0.2, 0.4, 0.2]) / np.sqrt(2))
+    for once in ([1.0, 2.0], [[1.0, 2.0]]):
+        np.testing.assert_array_equal(spread_of(once), [[1, 2], [0, 0]])
+    mean, sd = spread_of(np.array([[1, np.inf], [2, 1]], np.float32))
+    assert mean.tolist() == [1.5, np.inf]
+    assert np.isnan(sd[1])

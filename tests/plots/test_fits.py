@@ -1,7 +1,6 @@
 import numpy as np
 
 from backhand import plots
-from backhand.plots import Curve
 from tests.plots.words import count, words
 
 X = np.linspace(-3, 3, 9)
@@ -10,29 +9,28 @@ OUTLIER = np.arange(9) == 4
 
 
 def test_fits_over_points_and_the_true_curve():
-    fitted = {"squared": Curve(X, X + 0.5), "mean, ± sd": Curve(X, X, 0.1 * X**2)}
-    drawing = plots.fits((X, X), Curve(X, X), fitted, "a title", OUTLIER)
+    fitted = {"squared": X + 0.5, "mean, ± sd": np.stack([X - 0.1, X + 0.1])}
+    drawing = plots.fits((X, X), X, X, fitted, "a title", OUTLIER)
     assert {"a title", "data", "outliers", "true curve", *fitted} <= words(drawing)
-    assert "squared is 0.5 off the true values" in drawing.alt
-    assert "mean, ± sd is 0 off" in drawing.alt
+    assert "root mean square off the truth: squared 0.5, mean, ± sd 0" in drawing.alt
 
 
 def test_a_fit_that_diverged_hides_nothing():
-    far = plots.fits((X, X), Curve(X, X), {"lost": Curve(X, 1e9 * X)}, "a title")
+    far = plots.fits((X, X), X, X, {"lost": 1e9 * X}, "a title")
     assert {"−3", "3", "data"} <= words(far)
     assert "outliers" not in words(far)
-    lost = plots.fits((X, X), Curve(X, X), {"lost": Curve(X, NAN)}, "", limits=(-9.0, 9.0))
-    assert "lost is nan off" in lost.alt
+    lost = plots.fits((X, X), X, X, {"lost": NAN}, "", wide=True)
+    assert "lost nan" in lost.alt
 
 
 def test_surfaces_beside_the_true_one():
     truth = X[:, None] / 3 + 0 * X
     fitted = {"squared": truth + 0.1, "lost": truth * np.nan}
     points = np.stack([X, -X], 1), X / 3
-    drawing = plots.surface_fits(points, OUTLIER, (X, X), truth, fitted, "a title")
+    drawing = plots.surface_fits(points, X, truth, fitted, "a title", OUTLIER)
     assert {"data; × outliers", "true surface", "squared", "fit − truth", "y"} <= words(drawing)
-    assert "squared is 0.1 off" in drawing.alt
-    assert "lost is nan off" in drawing.alt
+    assert "squared 0.1" in drawing.alt
+    assert "lost nan" in drawing.alt
     assert count(drawing, "image") == 2 * (1 + 2 * 2) + 2  # two signs; the bar
 
 

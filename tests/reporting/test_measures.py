@@ -7,11 +7,8 @@ from backhand.reporting import (
     Measure,
     Question,
     Trained,
-    by_epoch,
     contrast,
     contrast_table,
-    curve_of,
-    over,
     table_of,
 )
 
@@ -21,8 +18,8 @@ SIZE = Measure("size", lambda net: net.facts["error"])
 ANSWERS = {"better": "Yes.", "worse": "No.", "unclear": "Perhaps.", "mixed": "It depends."}
 
 
-def net(name, *error, history=()):
-    return Trained(name, (), dict(history), {"error": np.array(error)})
+def net(name, *error):
+    return Trained(name, (), {}, {"error": np.array(error)})
 
 
 LOW, MIDDLE, HIGH = net("low", 1, 2, 3), net("middle", 2, 3, 4.5), net("high", 11, 12, 13)
@@ -88,36 +85,3 @@ def test_a_question_is_answered_by_a_fixed_sentence(pairs, answer):
 def test_higher_and_lower_are_answered_as_better_and_worse():
     assert Question("?", [contrast(SIZE, LOW, HIGH)], **ANSWERS).verdict == "Yes."
     assert Question("?", [contrast(SIZE, HIGH, LOW)], **ANSWERS).verdict == "No."
-
-
-def test_curves_by_epoch():
-    loss = np.array([[1.0, 2.0], [3.0, 6.0]])
-    curves = by_epoch([net("a", history={"loss": loss})], "loss")
-    assert list(curves) == ["a"]
-    np.testing.assert_array_equal(curves["a"].x, [1, 2])
-    np.testing.assert_array_equal(curves["a"].y, [2, 4])
-    np.testing.assert_allclose(curves["a"].error, [2**0.5, 8**0.5])
-    twice = by_epoch(
-        [net("a", history={"loss": loss})], lambda net: 2 * net.history["loss"], first=0
-    )
-    np.testing.assert_array_equal(twice["a"].x, [0, 1])
-    np.testing.assert_array_equal(twice["a"].y, [4, 8])
-
-
-def test_one_seed_has_no_band_and_a_diverged_one_no_spread():
-    assert curve_of([[1.0, 2.0]]).error is None
-    curve = curve_of(np.array([[1, np.inf], [2, 1]], np.float32))
-    assert curve.y.tolist() == [1.5, np.inf]
-    assert np.isnan(curve.error[1])
-
-
-def test_a_measure_over_a_number_of_the_nets():
-    nets = [HIGH, LOW, net("once", 7)]
-    curves = over(ERROR, nets, lambda net: len(net.name), lambda net: str("o" in net.name))
-    assert {name: curve.x.tolist() for name, curve in curves.items()} == {
-        "False": [4],
-        "True": [3, 4],
-    }
-    assert curves["True"].y.tolist() == [2, 7]
-    assert curves["True"].error.tolist() == [1, 0]
-    assert list(over(ERROR, nets, lambda net: 1.0)) == ["test error"]

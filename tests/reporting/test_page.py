@@ -5,7 +5,11 @@ from html.parser import HTMLParser
 import pytest
 
 from backhand import plots, reporting
-from backhand.reporting.page import table
+from backhand.reporting.page import matrices, matrix, step
+
+
+def whole(title, *pieces, style=""):
+    return reporting.Report(title, "", "", pieces, reporting.Table((), []), style).html()
 
 
 class Tags(HTMLParser):
@@ -34,13 +38,13 @@ def tags(html):
 def test_a_page_is_whole_and_needs_nothing_else():
     pieces = [
         reporting.heading("h"),
-        reporting.paragraph("p", lead=True),
+        reporting.paragraph("p"),
         reporting.figures(plots.Drawing("<svg></svg>", "a picture").html()),
         reporting.code("c"),
         reporting.details("more", reporting.Table(["a", "b"], [("x", 1)], "caption").html()),
-        reporting.step("s", reporting.matrices(reporting.matrix("m", [["1", "2"]])), backward=True),
+        step("s", matrices(matrix("m", [["1", "2"]])), backward=True),
     ]
-    html = reporting.page("Title", *pieces, style=".more { color: red }")
+    html = whole("Title", *pieces, style=".more { color: red }")
     seen = tags(html)
     assert not re.findall(r'(?:src|href|srcset)="(?!data:)', html)
     names = [tag for tag, _ in seen]
@@ -52,7 +56,7 @@ def test_a_page_is_whole_and_needs_nothing_else():
 
 def test_page_and_pictures_have_one_theme():
     """Every variable of the page's CSS has a value by day and one by night."""
-    css = re.search("(?s)<style>(.*?)</style>", reporting.page("t"))[1]
+    css = re.search("(?s)<style>(.*?)</style>", whole("t"))[1]
     assert plots.STYLE in css
     used = set(re.findall(r"var\(--([\w-]+)\)", css))
     given = re.findall(r"--([\w-]+):", css)
@@ -63,16 +67,16 @@ def test_page_and_pictures_have_one_theme():
 def test_text_is_escaped_everywhere():
     evil = '<script>"&'
     for piece in (
-        reporting.page(evil),
+        whole(evil),
         reporting.heading(evil),
         reporting.paragraph(evil),
         reporting.code(evil),
         reporting.details(evil),
-        table([evil], [[evil]], evil),
+        reporting.Table([evil], [[evil]], evil).html(),
         plots.Drawing("", evil).html(),
-        reporting.step(evil),
-        reporting.matrix(evil, [["1"]]),
-        reporting.matrix("m", [[evil]]),
+        step(evil),
+        matrix(evil, [["1"]]),
+        matrix("m", [[evil]]),
     ):
         assert "<script>" not in piece
         assert "&lt;script&gt;" in piece
@@ -80,7 +84,7 @@ def test_text_is_escaped_everywhere():
 
 def test_columns_of_numbers_are_set_as_numbers():
     rows = [("64-10", "98%", "[−1, +2]", "good", ""), ("9", "−1", "NaN", "2 layers", "3 ms")]
-    html = table(["net", "score", "interval", "note", "time"], rows)
+    html = reporting.Table(["net", "score", "interval", "note", "time"], rows).html()
     kinds = [attrs.get("class") for tag, attrs in tags(html) if tag == "th"]
     assert kinds == [None, "number", "number", None, "number"]
     assert '<td>9</td><td class="number">−1</td>' in html
@@ -92,18 +96,18 @@ def test_a_long_table_is_folded_under_its_caption(rows, folded):
     tags(html)
     assert html.startswith("<details><summary>The caption") == folded
     assert html.count("The caption") == 1
-    assert "<details>" not in reporting.Table(["a"], [["1"]] * rows).html(fold=rows)
+    assert "<details>" not in reporting.Table(["a"], [["1"]] * rows).html(rows)
 
 
 def test_steps_tell_their_direction_without_colour():
-    forward, backward = reporting.step("z", "in it"), reporting.step("z", "in it", backward=True)
+    forward, backward = step("z", "in it"), step("z", "in it", backward=True)
     assert '<section class="step"><h3>↓ z</h3>' in forward
     assert '<section class="step backward"><h3>↑ z</h3>' in backward
-    assert "dashed var(--red)" in reporting.page("t", backward)
+    assert "dashed var(--red)" in whole("t", backward)
 
 
 def test_a_matrix_keeps_its_rows():
-    html = reporting.matrix("w, 2×2", [["1", "2"], ["3", "4"]])
+    html = matrix("w, 2×2", [["1", "2"], ["3", "4"]])
     assert "<caption>w, 2×2</caption>" in html
     assert "<tr><td>1</td><td>2</td></tr><tr><td>3</td><td>4</td></tr>" in html
 

@@ -2,13 +2,11 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from backhand.reporting.statistics import Estimate, less, mean, mean_sd, written
+from backhand.reporting.statistics import Estimate, mean, mean_sd, written
 
 
 def test_mean_and_its_standard_error():
     assert mean([1, 2, 3, 6]) == pytest.approx((3, np.sqrt(14 / 3 / 4), 3))
-    assert less([2, 4, 6], [1, 3, 5]) == (1, 0, 2)  # pairs, whose differences do not vary
-    assert str(Estimate(-0.12345, 0.0678)) == "−0.123 ± 0.068"
 
 
 def test_intervals_are_those_of_student_and_welch():
@@ -53,12 +51,11 @@ def test_values_that_do_not_vary_are_clear():
     [
         ([1, 2, 3], ".2f", "2.00 ± 1.00"),
         ([-0.5], ".1f", "−0.5"),
-        ([2, 4], "+.1f", "+3.0 ± 1.4"),
         ([-1e5, -3e5], ".3f", "−2.0e+05 ± 1.4e+05"),
-        ([1e5], "+.1f", "+1.0e+05"),
+        ([1e5], ".1f", "1.0e+05"),
         ([1e-5, 3e-5], ".2g", "2e−05 ± 1.4e−05"),
         (np.array([1e30, 3e30], np.float32), ".3f", "2.0e+30 ± 1.4e+30"),
-        ([1, np.nan], "+.2f", "NaN ± NaN"),
+        ([1, np.nan], ".2f", "NaN ± NaN"),
         ([1, np.inf], ".2f", "inf ± NaN"),
     ],
 )

@@ -5,26 +5,23 @@ be told apart by colour, and by dash or marker.
 """
 
 from backhand.plots.activations import activations
-from backhand.plots.boundary import MOST_POINTS, Plane, boundary
+from backhand.plots.boundary import Plane, boundary
 from backhand.plots.confusion import confusion
-from backhand.plots.curves import Curve, bands, curves, shared_limits, with_errors
-from backhand.plots.dots import dots
-from backhand.plots.drawing import INK, PAPER, SERIES, STYLE, Drawing, draw, draw_figure
+from backhand.plots.curves import curves
+from backhand.plots.drawing import INK, SERIES, STYLE, Drawing, draw
 from backhand.plots.examples import examples, mistakes
 from backhand.plots.film import animate
-from backhand.plots.fits import fits
+from backhand.plots.fits import fits, surface_fits
 from backhand.plots.graph import GraphNode, computational_graph
-from backhand.plots.intervals import intervals
 from backhand.plots.predictions import predictions
+from backhand.plots.rows import dots, intervals
 from backhand.plots.slopes import Function, value_and_slope
-from backhand.plots.surfaces import surface_fits
 from backhand.plots.tints import tint
 from backhand.plots.weights import weight_pictures
 
 __all__ = [
-    "INK", "MOST_POINTS", "PAPER", "SERIES", "STYLE", "Curve", "Drawing", "Function", "GraphNode",
-    "Plane", "activations", "animate", "bands", "boundary", "computational_graph", "confusion",
-    "curves", "dots", "draw", "draw_figure", "examples", "fits", "intervals", "mistakes",
-    "predictions", "shared_limits", "surface_fits", "tint", "value_and_slope", "weight_pictures",
-    "with_errors",
+    "INK", "SERIES", "STYLE", "Drawing", "Function", "GraphNode", "Plane", "activations", "animate",
+    "boundary", "computational_graph", "confusion", "curves", "dots", "draw", "examples", "fits",
+    "intervals", "mistakes", "predictions", "surface_fits", "tint", "value_and_slope",
+    "weight_pictures",
 ]  # fmt: skip

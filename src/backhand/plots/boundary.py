@@ -10,14 +10,12 @@ from typing import NamedTuple
 import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
-from backhand.plots.drawing import INK, PAPER, SERIES, Drawing, Options, draw_figure, legend_below
+from backhand.plots.drawing import INK, PAPER, SERIES, Drawing, Options, draw
 from backhand.plots.tints import Extent, colour_bar, contours, tint
 
 MARKERS = "os^DvPX*"
-LEVELS = {0.1: 0.7, 0.25: 0.7, 0.5: 2.0, 0.75: 0.7, 0.9: 0.7}  # probabilities: widths of lines
+LEVELS = (0.1, 0.25, 0.5, 0.75, 0.9)  # probabilities of the second of two classes
 MOST_POINTS = {"train": 800, "validation": 200}  # more would hide the plane
 
 
@@ -40,30 +38,26 @@ def boundary(probabilities: np.ndarray, plane: Plane, title: str) -> Drawing:
     """The regions of the classes; of two classes, lines of equal probability, too."""
     classes = len(plane.class_names)
 
-    def paint(figure: Figure) -> None:
-        axes = figure.add_subplot()
-        draw_regions(axes, probabilities, plane)
-        draw_lines(axes, probabilities, plane, LEVELS)
+    def panel(axes: Axes) -> None:
         draw_points(axes, plane)
+        draw_regions(axes, probabilities, plane)
+        draw_boundary(axes, probabilities, plane)
         axes.set_title(title)
-        p = np.linspace(0, 1, 201) if classes == 2 else np.linspace(1 / classes, 1, 101)
         if classes == 2:
+            contours(axes, probabilities[:, :, 1], LEVELS, 0.7, plane.extent)
+            p, name = np.linspace(0, 1, 201), plain(plane.class_names[1])
             scale = dict(zip(SERIES, strengths(np.stack([1 - p, p], 1)), strict=False))
-            name, ticks = plain(plane.class_names[1]), [0, *LEVELS, 1]
+            colour_bar(axes, f"probability of {name}", (0, *LEVELS, 1), scale)
         else:
-            scale, name, ticks = {INK: _depth(p, classes)}, "the likeliest class", None
-        colour_bar(axes, f"probability of {name}", (p[0], p[-1]), scale, ticks)
-        legend_below(figure, legend_of(plane))
+            ticks = np.linspace(1 / classes, 1, 5).tolist()
+            scale = {INK: _depth(np.linspace(1 / classes, 1, 101), classes)}
+            colour_bar(axes, "probability of the likeliest class", ticks, scale)
 
-    likeliest = probabilities.argmax(2).ravel()
-    shares = np.bincount(likeliest, minlength=classes) / likeliest.size
-    regions = [f"{name} {share:.0%}" for name, share in zip(plane.class_names, shares, strict=True)]
-    counts = " and ".join(f"{len(y)} {split}" for split, (_, y) in plane.splits.items())
-    alt = (
-        f"A map of the plane of {' and '.join(plane.axis_names)}, with {counts} points. {title}. "
-        f"Of the window, by the likeliest class: {', '.join(regions[:8])}{', …' * (classes > 8)}."
-    )
-    return draw_figure(paint, alt, height=4.7)
+    likeliest = probabilities.argmax(2)
+    shares = [f"{name} {np.mean(likeliest == k):.0%}" for k, name in enumerate(plane.class_names)]
+    of = " and ".join(plane.axis_names)
+    alt = f"A map of the plane of {of}. {title}. Shares of the window: {', '.join(shares[:8])}."
+    return draw(panel, alt, height=4.7)
 
 
 def strengths(probabilities: np.ndarray) -> list[np.ndarray]:
@@ -81,21 +75,16 @@ def _depth(p: np.ndarray, classes: int) -> np.ndarray:
 
 def draw_regions(axes: Axes, probabilities: np.ndarray, plane: Plane) -> list[Artist]:
     """The regions of the classes."""
-    axes.set(xlabel=plain(plane.axis_names[0]), ylabel=plain(plane.axis_names[1]), box_aspect=1)
     return [
-        tint(axes, strength[::-1], SERIES[k % len(SERIES)], plane.extent, "auto")
+        tint(axes, strength[::-1], SERIES[k % len(SERIES)], plane.extent)
         for k, strength in enumerate(strengths(probabilities))
         if strength.any()
     ]
 
 
-def draw_lines(
-    axes: Axes, probabilities: np.ndarray, plane: Plane, levels: Mapping[float, float]
-) -> list[Artist]:
-    """Lines of two classes' equal probability, by level and width; of more, the boundary alone."""
-    if len(plane.class_names) == 2:
-        return contours(axes, probabilities[:, :, 1], levels, plane.extent)
-    found = [contours(axes, lead, {0.0: 2.0}, plane.extent) for lead in leads(probabilities)]
+def draw_boundary(axes: Axes, probabilities: np.ndarray, plane: Plane) -> list[Artist]:
+    """Lines where the likeliest class changes."""
+    found = [contours(axes, lead, [0], 2.0, plane.extent) for lead in leads(probabilities)]
     return [line for lines in found for line in lines]
 
 
@@ -112,30 +101,23 @@ def leads(probabilities: np.ndarray) -> list[np.ndarray]:
 
 
 def draw_points(axes: Axes, plane: Plane) -> None:
-    """The points: filled to train, hollow to validate, a marker and a colour a class."""
+    """The points, in axes that show the window: filled to train, hollow to validate."""
     for split, (x, y) in plane.splits.items():
         x, y = x[: MOST_POINTS[split]], y[: MOST_POINTS[split]]
-        for k in map(int, np.unique(y)):
-            marker, face, edge, width = _marker(k, split)
-            look: Options = {"facecolor": face, "edgecolor": edge, "linewidth": width, "zorder": 3}
-            axes.scatter(x[y == k, 0], x[y == k, 1], s=21, marker=marker, **look)
-    axes.set(xlim=plane.extent[:2], ylim=plane.extent[2:])
+        for k, name in enumerate(plane.class_names):
+            label = plain(name) if split == "train" else None
+            look, marker = _look(SERIES[k % len(SERIES)], split), MARKERS[k % len(MARKERS)]
+            axes.scatter(*x[y == k].T, label=label, marker=marker, **look)
+    for split in plane.splits:  # how its points are drawn, for the legend
+        axes.scatter([], [], label=split, marker="o", **_look(INK, split))
+    axes.set(xlim=plane.extent[:2], ylim=plane.extent[2:], box_aspect=1)
+    axes.set(xlabel=plain(plane.axis_names[0]), ylabel=plain(plane.axis_names[1]))
 
 
-def legend_of(plane: Plane) -> dict[str, Artist]:
-    """What the legend shows: the classes, and how points of the splits are drawn."""
-    looks = {plain(name): _marker(k, "train") for k, name in enumerate(plane.class_names)}
-    looks |= {split: _marker(0, split, INK) for split in plane.splits}
-    return {
-        name: Line2D([], [], linestyle="", marker=marker, mfc=face, mec=edge, mew=width)
-        for name, (marker, face, edge, width) in looks.items()
-    }
-
-
-def _marker(k: int, split: str, colour: str | None = None) -> tuple[str, str, str, float]:
-    """The marker of class k's points, the colours of face and edge, and the edge's width."""
-    marker, colour = MARKERS[k % len(MARKERS)], colour or SERIES[k % len(SERIES)]
-    return (marker, colour, PAPER, 0.6) if split == "train" else (marker, PAPER, colour, 1.3)
+def _look(colour: str, split: str) -> Options:
+    """The look of a split's points."""
+    face, edge, width = (colour, PAPER, 0.6) if split == "train" else (PAPER, colour, 1.3)
+    return {"facecolor": face, "edgecolor": edge, "linewidth": width, "s": 21, "zorder": 3}
 
 
 def plain(name: str) -> str:

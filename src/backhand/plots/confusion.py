@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.axes import Axes
 
-from backhand.plots.drawing import SERIES, Drawing, Options, draw
+from backhand.plots.drawing import SERIES, Drawing, draw
 from backhand.plots.tints import tint
 
 
@@ -24,17 +24,13 @@ def confusion(
         tint(axes, (errors > 0) * (0.15 + 0.35 * errors / max(errors.max(), 1)), SERIES[1])
         for (row, column), count in np.ndenumerate(counts):
             if row == column or count:
-                look: Options = {"ha": "center", "va": "center", "fontsize": 9}
                 weight = "normal" if row == column else "bold"
-                axes.text(column, row, str(count), weight=weight, **look)
+                axes.text(column, row, str(count), weight=weight, size=9, ha="center", va="center")
         axes.set_xticks(range(len(class_names)), class_names)
         axes.set_yticks(range(len(class_names)), class_names)
-        axes.set(title=title, xlabel="predicted", ylabel="true")
+        axes.set(title=title, xlabel="predicted", ylabel="true", aspect="equal")
 
-    order = np.argsort(-errors, axis=None, kind="stable")[:3]
-    worst = [(i, j) for i, j in zip(*np.unravel_index(order, errors.shape), strict=True)]
-    most = [
-        f"{errors[i, j]} × {class_names[i]} as {class_names[j]}" for i, j in worst if errors[i, j]
-    ]
-    wrong = f"{errors.sum()} of {counts.sum()} wrong; most often {', '.join(most) or 'none'}"
-    return draw(panel, f"Confusion matrix. {title}: {wrong}.", height=4.2)
+    right, other = divmod(int(errors.argmax()), len(errors))
+    most = f", most often {class_names[right]} as {class_names[other]}" if errors.any() else ""
+    alt = f"Confusion matrix. {title}: {errors.sum()} of {counts.sum()} wrong{most}."
+    return draw(panel, alt, height=4.2)

@@ -6,15 +6,13 @@ CSS variable, and a style sheet inside the SVG gives the variables their values 
 
 import base64
 import io
-import itertools
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from html import escape
 from typing import Any, NamedTuple
 
 import matplotlib as mpl
 from cycler import cycler
-from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -39,7 +37,15 @@ _LIGHT, _DARK = (
     for theme in THEMES.values()
 )
 STYLE = f"{_LIGHT}@media (prefers-color-scheme: dark){{{_DARK}}}"  # CSS: the variables
+# An image has no colour of the theme: a filter gives it one, and keeps how opaque it is.
+_TINTS = "".join(
+    f'<filter id="{name}" x="0" y="0" width="1" height="1">'
+    f'<feFlood style="flood-color:var(--{name})"/><feComposite operator="in" in2="SourceAlpha"/>'
+    f"</filter><style>.tint.{name}{{filter:url(#{name})}}</style>"
+    for name in THEMES["light"]
+)
 
+Options = dict[str, Any]  # of Matplotlib's functions
 DASHES = ("-", "--", "-.", ":", (0, (1, 1)), (0, (5, 1)))
 INKS = ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color")
 LOOK: dict[Any, Any] = {
@@ -60,9 +66,6 @@ LOOK: dict[Any, Any] = {
     **dict.fromkeys(INKS, INK),
     **dict.fromkeys(["figure.facecolor", "axes.facecolor", "savefig.facecolor"], PAPER),
 }
-
-
-Options = dict[str, Any]  # of Matplotlib's functions
 
 
 class Drawing(NamedTuple):
@@ -99,8 +102,15 @@ class Drawing(NamedTuple):
 def draw(
     panel: Callable[[Axes], None], alt: str, width: float = 4.4, height: float = 3.2
 ) -> Drawing:
-    """A drawing of one panel; sizes in inches."""
-    return draw_figure(lambda figure: panel(figure.add_subplot()), alt, width, height)
+    """A drawing of one panel, sizes in inches; if it has labels but no legend, that is below."""
+
+    def paint(figure: Figure) -> None:
+        axes = figure.add_subplot()
+        panel(axes)
+        if axes.get_legend() is None and axes.get_legend_handles_labels()[1]:
+            legend_below(figure, axes)
+
+    return draw_figure(paint, alt, width, height)
 
 
 def draw_figure(
@@ -115,35 +125,18 @@ def draw_figure(
     return Drawing(_themed(file.getvalue()), alt)
 
 
-def legend_below(figure: Figure, named: Mapping[str, Artist] | None = None) -> None:
-    """A legend under the panels, where it covers nothing; the figure grows by its height."""
-    if named is None:
-        found = [axes.get_legend_handles_labels() for axes in figure.axes]
-        named = {label: handle for pair in found for handle, label in zip(*pair, strict=True)}
-    widest = 0.6 + 0.065 * max(map(len, named), default=0)  # of an entry, about, in inches
-    columns = max(1, min(len(named), int(figure.get_figwidth() / widest)))
-    figure.set_figheight(figure.get_figheight() + 0.2 * -(-len(named) // columns))
-    figure.legend(named.values(), named, loc="outside lower center", ncols=columns)
+def legend_below(figure: Figure, axes: Axes) -> None:
+    """A panel's legend, below all, where it covers nothing; the figure grows by its height."""
+    handles, labels = axes.get_legend_handles_labels()
+    widest = 0.6 + 0.065 * max(map(len, labels))  # of an entry, about, in inches
+    columns = max(1, min(len(labels), int(figure.get_figwidth() / widest)))
+    figure.set_figheight(figure.get_figheight() + 0.2 * -(-len(labels) // columns))
+    figure.legend(handles, labels, loc="outside lower center", ncols=columns)
 
 
 def _themed(svg: str) -> str:
-    """The SVG in CSS variables.
-
-    An image has none. One whose gid is tint-NAME becomes the mask of a rectangle of that colour.
-    """
-    numbers = itertools.count()
-
-    def masked(match: re.Match[str]) -> str:
-        image, name, group, number = *match.group(0, 1, 2), next(numbers)
-        place = re.findall(r'transform="[^"]*"', image) + ([f'id="{group}"'] if group else [])
-        size = " ".join(re.findall(r' ((?:width|height)="[^"]*")', image))
-        image = re.sub(r' (id|transform)="[^"]*"|\n', "", image)
-        return (
-            f'<g {" ".join(place)}><mask id="tint-{number}">{image}</mask>'
-            f'<rect {size} style="fill: var(--{name})" mask="url(#tint-{number})"/></g>'
-        )
-
-    svg = re.sub(r'<image [^>]*?id="tint-(\w+) ?([\w-]*)"[^>]*/>', masked, svg)
+    """The SVG in CSS variables, whose gids that are several words are classes instead."""
+    svg = re.sub(r' id="(\w+(?: [\w-]+)+)"', r' class="\1"', svg)
     svg = re.sub(r' d="[^"]+"', lambda path: re.sub(r"(\.\d\d)\d+", r"\1", path[0]), svg)
     svg = re.sub("|".join(NAMES), lambda colour: f"var(--{NAMES[colour[0]]})", svg)
-    return svg.replace("<defs>", f"<defs>\n  <style>{STYLE}</style>", 1)
+    return svg.replace("<defs>", f"<defs>\n  <style>{STYLE}</style>{_TINTS}", 1)

@@ -1,13 +1,13 @@
 """The boundary through training: one SVG with all the frames, which CSS shows in turn."""
 
-import re
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, MaxNLocator
+from matplotlib.ticker import MaxNLocator
 
-from backhand.plots.boundary import Plane, draw_lines, draw_points, draw_regions, legend_of, plain
+from backhand.plots.boundary import Plane, draw_boundary, draw_points, draw_regions
 from backhand.plots.curves import log_scale
 from backhand.plots.drawing import INK, Drawing, Options, draw_figure, legend_below
 
@@ -26,13 +26,11 @@ def animate(
     """
     last = frames[-1][0]
 
-    def paint(figure: Figure) -> None:
-        places = figure.add_gridspec(2, 2, width_ratios=[1.35, 1])
-        window, loss = figure.add_subplot(places[:, 0]), figure.add_subplot(places[0, 1])
-        panels = {"loss": loss, "accuracy": figure.add_subplot(places[1, 1])}
+    def paint(frames: Sequence[tuple[int, np.ndarray]], figure: Figure) -> None:
+        window, loss, accuracy = figure.subplot_mosaic("wl;wa", width_ratios=[1.35, 1]).values()
+        panels = {"loss": loss, "accuracy": accuracy}
         draw_points(window, plane)
-        x1, x2 = map(plain, plane.axis_names)
-        window.set(title=" ", xlabel=x1, ylabel=x2)  # room for what the frames say
+        window.set_title(" ")  # room for what the frames say
         for measure, series in curves.items():
             for split, values in series.items():
                 panels[measure].plot(range(1, last + 1), values, label=split)
@@ -41,62 +39,40 @@ def animate(
         losses = np.array(list(curves["loss"].values()))
         if losses.max() > 10 * losses.min() > 0:  # a narrower range is better on a plain scale
             log_scale(loss, "y")
-            if losses.max() > 100 * losses.min():
-                loss.yaxis.set_major_locator(LogLocator())  # more ticks would touch
         loss.set(ylabel="loss, nats", xlabel="")
         loss.tick_params(labelbottom=False)
         loss.legend(ncols=2, loc="lower center", bbox_to_anchor=(0.5, 1), columnspacing=1)
         figure.suptitle(title, weight="bold", fontsize=11, parse_math=False)  # it names a file
-        legend_below(figure, legend_of(plane))
+        legend_below(figure, window)
         figure.draw_without_rendering()  # lays it out
         figure.set_layout_engine("none")
         above: Options = {"ha": "center", "transform": window.transAxes}
         for number, (epoch, probabilities) in enumerate(frames):
             for artist in (
                 *draw_regions(window, probabilities, plane),
-                *draw_lines(window, probabilities, plane, {0.5: 2.0}),
+                *draw_boundary(window, probabilities, plane),
                 window.text(0.5, 1.03, f"epoch {epoch} of {last}", **above),
                 *(panels[name].axvline(epoch, color=INK, ls="-", lw=1) for name in curves),
             ):
-                artist.set_gid(f"{artist.get_gid() or ''} frame-{number}".strip())
+                artist.set_gid(f"{artist.get_gid() or ''} frame frame-{number}".strip())
 
-    ends = "; ".join(
-        f"{measure} in the end " + ", ".join(f"{split} {y[-1]:.3g}" for split, y in series.items())
-        for measure, series in curves.items()
-    )
-    alt = (
-        f"The boundary in the plane as it changes from epoch {frames[0][0]} to {last}, beside the "
-        f"curves. {title}; {ends}."
-    )
-    frozen = draw_figure(paint, alt, 6.4, 3.8)
-    return frozen._replace(
-        svg=_moving(frozen.svg, len(frames)), still=_last(frozen.svg, len(frames))
-    )
+    right = ", ".join(f"{split} {y[-1]:.3g}" for split, y in curves["accuracy"].items())
+    alt = f"The boundary in the plane, from epoch 0 to {last}. {title}. Accuracy at last: {right}."
+    moving = draw_figure(partial(paint, frames), alt, 6.4, 3.8).svg
+    moving = moving.replace("</style>", f"{_motion(len(frames))}</style>", 1)
+    still = draw_figure(partial(paint, frames[-1:]), alt, 6.4, 3.8).svg
+    return Drawing(moving, alt, still)
 
 
-def _moving(svg: str, count: int) -> str:
-    """The SVG with each of `count` frames shown in its turn."""
+def _motion(count: int) -> str:
+    """The CSS that shows each of `count` frames in its turn."""
     length = SECONDS * (count - 1) + LAST
     frame, last = (f"{100 * seconds / length:.4f}%" for seconds in (SECONDS, LAST))
-    style = f"""
+    delays = (f".frame-{n}{{animation-delay:{n * SECONDS - length:.2f}s}}" for n in range(count))
+    return f"""
 @keyframes frame {{ from {{ visibility: visible }} {frame}, to {{ visibility: hidden }} }}
 @keyframes last {{ from {{ visibility: visible }} {last}, to {{ visibility: hidden }} }}
-.frame {{ visibility: hidden }} .last {{ visibility: visible }}
-@media (prefers-reduced-motion: no-preference) {{
-  .frame {{ animation: frame {length}s step-end infinite;
-    animation-delay: calc(var(--frame) * {SECONDS}s - {length}s) }}
-  .last {{ animation-name: last }}
-}}"""
-
-    def framed(match: re.Match[str]) -> str:
-        kind = "frame last" if int(match[1]) == count - 1 else "frame"
-        return f'class="{kind}" style="--frame: {match[1]}"'
-
-    return re.sub(r'id="frame-(\d+)"', framed, svg).replace("</style>", f"{style}</style>", 1)
-
-
-def _last(svg: str, count: int) -> str:
-    """The SVG with the last of `count` frames alone."""
-    other = rf'<g [^>\n]*id="frame-(?!{count - 1}")\d+"'
-    svg = re.sub(rf"^ *{other}.*</g>\n", "", svg, flags=re.MULTILINE)  # those on one line
-    return re.sub(rf"^( *){other}.*?^\1</g>\n", "", svg, flags=re.MULTILINE | re.DOTALL)
+.frame {{ visibility: hidden; animation: frame {length}s step-end infinite }}
+.frame-{count - 1} {{ visibility: visible; animation-name: last }}
+{"".join(delays)}
+@media (prefers-reduced-motion: reduce) {{ .frame {{ animation: none }} }}"""

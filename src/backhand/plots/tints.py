@@ -1,13 +1,11 @@
 """Fields over a plane, in the theme's colours: a colour says which, its strength how much."""
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
 
 import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
-from matplotlib.colorbar import Colorbar
 from matplotlib.colors import ListedColormap, Normalize
 from matplotlib.image import AxesImage
 
@@ -16,59 +14,59 @@ from backhand.plots.drawing import INK, NAMES, SERIES, Options
 Extent = tuple[float, float, float, float]  # left, right, bottom, top
 
 
-def tint(
-    axes: Axes, strength: np.ndarray, colour: str, extent: Extent | None = None,
-    aspect: Literal["equal", "auto"] = "equal",
-) -> AxesImage:  # fmt: skip
+def tint(axes: Axes, strength: np.ndarray, colour: str, extent: Extent | None = None) -> AxesImage:
     """Fill cells with a colour of the theme: strength (rows, columns), 0 for none and 1 for all.
 
-    The first row is at the top.
+    The first row is at the top. Cells are square if the axes' aspect is made equal.
     """
     alpha = np.clip(np.nan_to_num(strength), 0, 1)[..., None]
     cells = np.concatenate([np.ones((*np.shape(strength), 3)), alpha], -1)
-    image = axes.imshow(cells, extent=extent, aspect=aspect, interpolation="none")
-    image.set_gid(f"tint-{NAMES[colour]}")
+    image = axes.imshow(cells, extent=extent, aspect="auto", interpolation="none")
+    image.set_gid(f"tint {NAMES[colour]}")  # classes, whose style gives it the colour
     return image
 
 
 def contours(
-    axes: Axes, z: np.ndarray, levels: Mapping[float, float], extent: Extent | None = None
+    axes: Axes, z: np.ndarray, levels: Sequence[float], width: float, extent: Extent
 ) -> list[Artist]:
-    """Lines at the levels of z (rows, columns), by width; with an extent, the first row is below.
+    """Lines at the levels of z (rows, columns), the first row below.
 
     If z passes no level there is no line; Matplotlib would warn.
     """
     known = z[np.isfinite(z)]
     if not any((known < level).any() and (known > level).any() for level in levels):
         return []
-    look: Options = {} if extent is None else {"origin": "lower", "extent": extent}
-    widths = list(levels.values())
-    return [axes.contour(z, list(levels), colors=INK, linewidths=widths, linestyles="-", **look)]
+    look: Options = {"colors": INK, "linewidths": width, "linestyles": "-"}
+    return [axes.contour(z, levels, origin="lower", extent=extent, **look)]
 
 
 def signed(
-    values: np.ndarray, limit: float, colours: Sequence[str] = SERIES
-) -> dict[str, np.ndarray]:
-    """Strengths of a colour for values below 0 and of one for those above, full at ±limit."""
-    return {colours[0]: -values / limit, colours[1]: values / limit}
+    axes: Axes, values: np.ndarray, limit: float, colours: Sequence[str] = SERIES,
+    extent: Extent | None = None,
+) -> None:  # fmt: skip
+    """Tint what is below 0 in one colour, and what is above in another, both full at ±limit."""
+    tint(axes, -values / limit, colours[0], extent)
+    tint(axes, values / limit, colours[1], extent)
+
+
+def signed_bar(
+    axes: Axes | Sequence[Axes], label: str, limit: float, colours: Sequence[str] = SERIES
+) -> None:
+    """The scale of `signed` values, below."""
+    scale = np.linspace(-1, 1, 101)
+    ticks = np.linspace(-limit, limit, 5).tolist()
+    colour_bar(axes, label, ticks, {colours[0]: -scale, colours[1]: scale})
 
 
 def colour_bar(
-    axes: Axes | Sequence[Axes], label: str, ends: tuple[float, float],
-    strengths: Mapping[str, np.ndarray], ticks: Sequence[float] | None = None,
-) -> Colorbar:  # fmt: skip
-    """A scale below: the strengths (n,) of each colour from one end to the other."""
+    axes: Axes | Sequence[Axes], label: str, ticks: Sequence[float],
+    strengths: Mapping[str, np.ndarray],
+) -> None:  # fmt: skip
+    """A scale below: the strengths (n,) of each colour from the first tick to the last."""
     figure = (axes if isinstance(axes, Axes) else axes[0]).figure
+    ends = ticks[0], ticks[-1]
     scale = ScalarMappable(Normalize(*ends), ListedColormap(["none"]))  # it shows no colour itself
     bar = figure.colorbar(scale, ax=axes, label=label, location="bottom", shrink=0.8, aspect=40)
     for colour, strength in strengths.items():
-        tint(bar.ax, strength[None], colour, (*ends, 0, 1), "auto")
-    ticks = np.linspace(*ends, 5).tolist() if ticks is None else ticks
+        tint(bar.ax, strength[None], colour, (*ends, 0, 1))
     bar.set_ticks(ticks, labels=[f"{tick:.2g}".replace("-", "−") for tick in ticks])
-    return bar
-
-
-def signed_bar(axes: Axes | Sequence[Axes], label: str, limit: float, *colours: str) -> None:
-    """The scale of `signed` values, below."""
-    strengths = signed(np.linspace(-1, 1, 101), 1, colours or SERIES)
-    colour_bar(axes, label, (-limit, limit), strengths)

@@ -4,7 +4,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from backhand.plots.drawing import Drawing, draw
-from backhand.plots.tints import signed, signed_bar, tint
+from backhand.plots.tints import signed, signed_bar
 
 
 def weight_pictures(
@@ -16,23 +16,20 @@ def weight_pictures(
     limit = float(np.nan_to_num(np.abs(pictures)).max()) or 1.0  # a net may have diverged
 
     def panel(axes: Axes) -> None:
-        for colour, strength in signed(sheet, limit).items():
-            tint(axes, strength, colour)
-        axes.set_title(title)
+        signed(axes, sheet, limit)
+        axes.set(title=title, aspect="equal")
         axes.axis("off")
         signed_bar(axes, "weight", limit)
 
-    shown = f"{len(pictures)} of {w.shape[1]} units, from {-limit:.2f} to {limit:.2f}"
-    height = 0.9 + 4.4 * sheet.shape[0] / sheet.shape[1]
-    return draw(panel, f"Weights as pictures. {title}: {shown}.", height=height)
+    alt = f"Weights of {len(pictures)} of {w.shape[1]} units. {title}: within ±{limit:.2f}."
+    return draw(panel, alt, height=0.9 + 4.4 * sheet.shape[0] / sheet.shape[1])
 
 
-def contact_sheet(pictures: np.ndarray, columns: int, gap: int = 1) -> np.ndarray:
-    """Pictures (count, height, width) in rows, with NaN between them, `gap` pixels wide."""
+def contact_sheet(pictures: np.ndarray, columns: int) -> np.ndarray:
+    """Pictures (count, height, width) in rows, with a pixel of NaN between them."""
     count, height, width = pictures.shape
     rows = -(-count // columns)
-    sheet = np.full((rows * (height + gap) - gap, columns * (width + gap) - gap), np.nan)
-    for i, picture in enumerate(pictures):
-        top, left = i // columns * (height + gap), i % columns * (width + gap)
-        sheet[top : top + height, left : left + width] = picture
-    return sheet
+    cells = np.full((rows * columns, height + 1, width + 1), np.nan)
+    cells[:count, :height, :width] = pictures
+    lines = cells.reshape(rows, columns, height + 1, width + 1).swapaxes(1, 2)
+    return lines.reshape(rows * (height + 1), -1)[:-1, :-1]

@@ -4,33 +4,17 @@ from backhand.reporting.measures import (
     Contrast,
     Measure,
     Question,
-    Report,
-    Table,
     Trained,
-    by_epoch,
     contrast,
     contrast_table,
-    curve_of,
-    over,
     table_of,
 )
-from backhand.reporting.page import (
-    code,
-    details,
-    figures,
-    heading,
-    matrices,
-    matrix,
-    page,
-    paragraph,
-    step,
-)
-from backhand.reporting.statistics import Estimate, less, mean, mean_sd, written
+from backhand.reporting.page import Report, Table, code, details, figures, heading, paragraph
+from backhand.reporting.statistics import Estimate, written
 from backhand.reporting.timing import interleaved, ratio
 
 __all__ = [
-    "Contrast", "Estimate", "Measure", "Question", "Report", "Table", "Trained", "by_epoch", "code",
-    "contrast", "contrast_table", "curve_of", "details", "figures", "heading",
-    "interleaved", "less", "matrices", "matrix", "mean", "mean_sd", "over", "page", "paragraph",
-    "ratio", "step", "table_of", "written",
+    "Contrast", "Estimate", "Measure", "Question", "Report", "Table", "Trained", "code", "contrast",
+    "contrast_table", "details", "figures", "heading", "interleaved", "paragraph", "ratio",
+    "table_of", "written",
 ]  # fmt: skip

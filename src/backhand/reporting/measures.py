@@ -1,7 +1,7 @@
 """What an experiment declares once and reports by one mechanism: measures, contrasts, questions.
 
 An experiment trains nets from several seeds. A `Measure` gives one number a seed; tables, contrasts
-with their intervals, curves and the verdict under each heading follow from it.
+with their intervals and the verdict under each heading follow from it.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -9,12 +9,10 @@ from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from backhand.layer import Tree
-from backhand.plots import Curve
-from backhand.reporting.page import details, heading, page, paragraph, table
-from backhand.reporting.statistics import Estimate, less, mean, mean_sd, written
+from backhand.reporting.page import Table, heading, paragraph
+from backhand.reporting.statistics import Estimate, mean, mean_sd, written
 
 UNCLEAR = "no clear difference"
 
@@ -43,7 +41,7 @@ class Measure:
     """
 
     name: str
-    of: Callable[[Trained], ArrayLike]
+    of: Callable[[Trained], np.ndarray]
     unit: str = ""
     worse: Literal["higher", "lower"] | None = None
     form: str = ".2f"
@@ -54,25 +52,13 @@ class Measure:
         return f"{self.name}, {self.unit}" if self.unit else self.name
 
 
-class Table(NamedTuple):
-    """A table in words: the report shows it, the terminal prints it."""
-
-    header: Sequence[str]
-    rows: Sequence[Sequence[object]]
-    caption: str = ""
-
-    def html(self, fold: int = 8) -> str:
-        """The table; one of more rows than `fold` is folded under its caption."""
-        if len(self.rows) > fold:
-            return details(self.caption or "The whole table", table(self.header, self.rows))
-        return table(self.header, self.rows, self.caption)
-
-
-def table_of(measures: Sequence[Measure], nets: Iterable[Trained], first: str = "net") -> Table:
-    """A row a net, a column a measure: mean ± standard deviation over seeds."""
+def table_of(
+    measures: Sequence[Measure], nets: Iterable[Trained], first: str = "net",
+    caption: str = "Mean ± standard deviation over seeds",
+) -> Table:  # fmt: skip
+    """A row a net, a column a measure: mean ± standard deviation over seeds, or other samples."""
     rows = [(net.name, *(mean_sd(m.of(net), m.form) for m in measures)) for net in nets]
-    header = (first, *(measure.label for measure in measures))
-    return Table(header, rows, "Mean ± standard deviation over seeds")
+    return Table((first, *(measure.label for measure in measures)), rows, caption)
 
 
 class Contrast(NamedTuple):
@@ -103,7 +89,8 @@ def contrast(measure: Measure, a: Trained, b: Trained, paired: bool = False) -> 
     Nets are `paired` if their i-th seeds belong together: if they had the same data, say.
     """
     x, y = measure.of(a), measure.of(b)
-    return Contrast(measure, a.name, b.name, less(y, x) if paired else mean(y).less(mean(x)))
+    difference = mean(np.subtract(y, x)) if paired else mean(y).less(mean(x))
+    return Contrast(measure, a.name, b.name, difference)
 
 
 def contrast_table(contrasts: Iterable[Contrast]) -> Table:
@@ -111,8 +98,8 @@ def contrast_table(contrasts: Iterable[Contrast]) -> Table:
     rows = []
     for found in contrasts:
         measure, a, b, difference = found
-        form = f"+{measure.form.removeprefix('+')}"
-        value, low, high = (written(v, form) for v in (difference.value, *difference.interval))
+        ends = (difference.value, *difference.interval)
+        value, low, high = (written(v, f"+{measure.form}") for v in ends)
         rows.append((measure.label, f"{a} → {b}", found.verdict, value, f"[{low}, {high}]"))
     header = ("measure", "from → to", "verdict", "difference", "95 % interval")
     return Table(header, rows, "Differences of means, with intervals by Student's t")
@@ -152,58 +139,3 @@ class Question:
         """The section: heading, answer, contrasts, and pieces."""
         compared = [contrast_table(self.contrasts).html()] if self.contrasts else []
         return "\n".join([heading(self.heading), paragraph(self.verdict), *compared, *pieces])
-
-
-def curve_of(values: ArrayLike, first: int = 1) -> Curve:
-    """Values (seeds, epochs) by epoch, from epoch `first`: mean ± standard deviation over seeds."""
-    values = np.asarray(values, np.float64)
-    with np.errstate(invalid="ignore"):  # an infinite value has no spread
-        spread = values.std(0, ddof=1) if len(values) > 1 else None
-    return Curve(np.arange(first, first + values.shape[1]), values.mean(0), spread)
-
-
-def by_epoch(
-    nets: Iterable[Trained], of: str | Callable[[Trained], ArrayLike], first: int = 1
-) -> dict[str, Curve]:
-    """A curve a net: what its history has by a name, or `of` finds, (seeds, epochs)."""
-    values = {net.name: net.history[of] if isinstance(of, str) else of(net) for net in nets}
-    return {name: curve_of(found, first) for name, found in values.items()}
-
-
-def over(
-    measure: Measure, nets: Iterable[Trained], x: Callable[[Trained], float],
-    series: Callable[[Trained], str] | None = None,
-) -> dict[str, Curve]:  # fmt: skip
-    """A measure over what `x` says of a net, mean ± sd over seeds: a curve for each of `series`."""
-    groups: dict[str, list[tuple[float, float, float]]] = {}
-    for net in nets:
-        values = np.asarray(measure.of(net), np.float64)
-        spread = values.std(ddof=1) if values.size > 1 else 0.0
-        name = measure.name if series is None else series(net)
-        groups.setdefault(name, []).append((x(net), values.mean(), spread))
-    return {name: Curve(*np.transpose(sorted(points))) for name, points in groups.items()}
-
-
-@dataclass(frozen=True)
-class Report:
-    """A run's report.
-
-    Attributes:
-      title: what was done.
-      finding: the one sentence it comes to; fixed text, chosen by a verdict.
-      picture: the one figure that shows it, in HTML; `pieces` are all the rest.
-      table: what the terminal prints, 80 columns wide at most.
-      style: CSS for pieces that need more than the page has.
-    """
-
-    title: str
-    finding: str
-    picture: str
-    pieces: Sequence[str]
-    table: Table
-    style: str = ""
-
-    def html(self, *again: str) -> str:
-        """The page: finding, picture and pieces, and what the frame appends."""
-        lead = paragraph(self.finding, lead=True)
-        return page(self.title, lead, self.picture, *self.pieces, *again, style=self.style)

@@ -1,12 +1,14 @@
 """A report: one HTML page with everything in it, for a phone and a desk, by day and by night.
 
-Each function returns a piece of HTML; `page` puts the pieces together. Pieces escape the text that
-they are given. Figures come from `backhand.plots`: `drawing.html()` is a piece, too.
+Each function returns a piece of HTML; a `Report` puts the pieces together. Pieces escape the text
+that they are given. Figures come from `backhand.plots`: `drawing.html()` is a piece, too.
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from html import escape
+from typing import NamedTuple
 
 from backhand import plots
 
@@ -48,26 +50,14 @@ summary { cursor: pointer; color: var(--faint); }
 """
 
 
-def page(title: str, *pieces: str, style: str = "") -> str:
-    """The whole page; `style` is CSS for pieces that need more than there is."""
-    return (
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        '<meta name="color-scheme" content="light dark">\n<link rel="icon" href="data:,">\n'
-        f"<title>{escape(title)}</title>\n<style>{plots.STYLE}{STYLE}{style}</style>\n</head>\n"
-        f"<body>\n<h1>{escape(title)}</h1>\n" + "\n".join(pieces) + "\n</body>\n</html>\n"
-    )
-
-
 def heading(text: str) -> str:
     """A section's heading."""
     return f"<h2>{escape(text)}</h2>"
 
 
-def paragraph(text: str, lead: bool = False) -> str:
-    """A paragraph; the lead is the one under the title."""
-    kind = ' class="lead"' if lead else ""
-    return f"<p{kind}>{escape(text)}</p>"
+def paragraph(text: str) -> str:
+    """A paragraph."""
+    return f"<p>{escape(text)}</p>"
 
 
 def code(text: str) -> str:
@@ -81,27 +71,69 @@ def details(summary: str, *pieces: str) -> str:
     return f"<details><summary>{escape(summary)}</summary>\n{inside}\n</details>"
 
 
-def table(header: Sequence[str], rows: Iterable[Sequence[object]], caption: str = "") -> str:
-    """A table; columns after the first whose cells all are numbers are set as numbers."""
-    body = [[str(cell) for cell in row] for row in rows]
-    number = [i > 0 and all(_is_number(row[i]) for row in body) for i in range(len(header))]
+class Table(NamedTuple):
+    """A table in words: the report shows it, the terminal prints it."""
 
-    def line(tag: str, cells: Sequence[str]) -> str:
-        kinds = [' class="number"' if is_number else "" for is_number in number]
-        pairs = zip(cells, kinds, strict=True)
-        return "".join(f"<{tag}{kind}>{escape(cell)}</{tag}>" for cell, kind in pairs)
+    header: Sequence[str]
+    rows: Sequence[Sequence[object]]
+    caption: str = ""
 
-    above = f'<p class="caption">{escape(caption)}</p>' if caption else ""
-    rest = "".join(f"<tr>{line('td', row)}</tr>\n" for row in body)
-    return (
-        f'{above}<div class="scroll"><table><thead><tr>{line("th", header)}</tr></thead>\n'
-        f"<tbody>{rest}</tbody></table></div>"
-    )
+    def html(self, most: int = 8) -> str:
+        """The table; one of more rows than `most` is folded under its caption.
+
+        Columns after the first whose cells all are numbers are set as numbers.
+        """
+        rows = [[str(cell) for cell in row] for row in self.rows]
+        numbers = [i > 0 and all(_is_number(r[i]) for r in rows) for i in range(len(self.header))]
+        kinds = [' class="number"' if is_number else "" for is_number in numbers]
+
+        def line(tag: str, cells: Sequence[str]) -> str:
+            pairs = zip(cells, kinds, strict=True)
+            return "".join(f"<{tag}{kind}>{escape(cell)}</{tag}>" for cell, kind in pairs)
+
+        head = f"<thead><tr>{line('th', self.header)}</tr></thead>\n"
+        body = "".join(f"<tr>{line('td', row)}</tr>\n" for row in rows)
+        grid = f'<div class="scroll"><table>{head}<tbody>{body}</tbody></table></div>'
+        if len(rows) > most:
+            return details(self.caption or "The whole table", grid)
+        return f'<p class="caption">{escape(self.caption)}</p>{grid}' if self.caption else grid
 
 
 def _is_number(cell: str) -> bool:
     """Whether a cell begins like a number, or an interval, and has no word longer than a unit."""
     return re.fullmatch(r"(?!.*(→|[a-z]{4}))([\d+−\-–∞\[]|NaN|inf).*|", cell) is not None
+
+
+@dataclass(frozen=True)
+class Report:
+    """A run's report.
+
+    Attributes:
+      title: what was done.
+      finding: the one sentence it comes to; fixed text, chosen by a verdict.
+      picture: the one figure that shows it, in HTML; `pieces` are all the rest.
+      table: what the terminal prints, 80 columns wide at most.
+      style: CSS for pieces that need more than the page has.
+    """
+
+    title: str
+    finding: str
+    picture: str
+    pieces: Sequence[str]
+    table: Table
+    style: str = ""
+
+    def html(self, *again: str) -> str:
+        """The page: finding, picture and pieces, and what the frame appends."""
+        title, finding = escape(self.title), escape(self.finding)
+        pieces = "\n".join([self.picture, *self.pieces, *again])
+        return (
+            '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+            '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+            '<meta name="color-scheme" content="light dark">\n<link rel="icon" href="data:,">\n'
+            f"<title>{title}</title>\n<style>{plots.STYLE}{STYLE}{self.style}</style>\n</head>\n"
+            f'<body>\n<h1>{title}</h1>\n<p class="lead">{finding}</p>\n{pieces}\n</body>\n</html>\n'
+        )
 
 
 def figures(*pieces: str) -> str:

@@ -15,9 +15,6 @@ class Estimate(NamedTuple):
     error: float
     freedom: float = math.inf
 
-    def __str__(self) -> str:
-        return f"{written(self.value, '.3f')} ± {written(self.error, '.3f')}"
-
     @property
     def interval(self) -> tuple[float, float]:
         """The 95 % interval by Student's t; NaN if there was one value only."""
@@ -46,11 +43,6 @@ def mean(values: ArrayLike) -> Estimate:
     return Estimate(float(values.mean()), float(error), freedom or math.nan)
 
 
-def less(a: ArrayLike, b: ArrayLike) -> Estimate:
-    """The mean of the paired differences a − b."""
-    return mean(np.subtract(a, b))
-
-
 def written(value: float, form: str) -> str:
     """A number in a format such as ".2f", with a true minus sign; a large one as 1.2e+05."""
     if form.endswith("f") and not abs(value) < 1e4:
@@ -59,14 +51,10 @@ def written(value: float, form: str) -> str:
 
 
 def mean_sd(values: ArrayLike, form: str) -> str:
-    """Mean ± standard deviation in one format, ".3f" say, which with "+" gives the mean a sign.
-
-    Of one value it is the value alone.
-    """
+    """Mean ± standard deviation in one format, ".3f" say; of one value, the value alone."""
     values = np.asarray(values, np.float64)  # in which the square of a float32 is a number, too
     if form.endswith("f") and not abs(values.mean()) < 1e4:
-        form = f"{'+' * form.startswith('+')}.1e"  # of both
+        form = ".1e"  # of both
     with np.errstate(invalid="ignore"):
-        spread = [float(values.std(ddof=1))] if values.size > 1 else []
-    ends = [f" ± {written(sd, form.removeprefix('+'))}" for sd in spread]
-    return "".join([written(float(values.mean()), form), *ends])
+        spread = f" ± {written(values.std(ddof=1), form)}" if values.size > 1 else ""
+    return written(values.mean(), form) + spread

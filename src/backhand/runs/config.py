@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from backhand.checks import seed_in_range
+from backhand.checks import positive_float32, positive_integer, seed_in_range
 from backhand.storage.json_values import JSON, plain
 
 # Fields that say where things lie on this machine, which is not a part of what a run is.
@@ -40,6 +40,17 @@ class TrainingConfig(Config):
 
     resume: Path | None = None
     """The folder of a run that was stopped: continue it from its last checkpoint."""
+
+    def __post_init__(self) -> None:
+        """Check what most trainings are told: widths, step size, batches, epochs and seeds."""
+        fields = vars(self)
+        counts = [("hidden", width) for width in fields.get("hidden", ())]
+        counts += [(n, fields[n]) for n in ("batch_size", "epochs", "seeds") if n in fields]
+        for name, count in counts:
+            positive_integer("config", name, count)
+        if "learning_rate" in fields:
+            positive_float32("config", "learning_rate", fields["learning_rate"])
+        seed_in_range("config", self.seed, fields.get("seeds", 1))
 
 
 @dataclass(frozen=True)
