@@ -23,7 +23,9 @@ from backhand.models import Activation, perceptron, perceptron_name
 from backhand.reporting import Report, Table, written
 from backhand.reporting.page import code, details, figures, heading, matrices, paragraph, step
 from backhand.reporting.page import matrix as bordered
+from backhand.training import Progress
 
+LOSSES = ("cross_entropy", "softmax_cross_entropy")
 WIDEST = 8  # columns of a matrix, and layers: nobody reads more numbers than that
 STEPS = (1.0, 0.1, 0.01)  # sizes of the step downhill, as parts of the learning rate
 
@@ -83,7 +85,12 @@ def explained(config: Config, loss: str) -> tuple[bh.Training, Params, Explanati
 
 
 def train(config: Config, run: runs.Run, batch: data.Dataset) -> None:
-    """Explain the net, and take steps downhill."""
+    """Explain the net with each loss, and take steps downhill with one."""
+    progress = Progress(1, parts=3)
+    for part, loss in enumerate(LOSSES):
+        progress.begin(part, f"the net and {loss}")
+        explained(config, loss)
+    progress.begin(2, "steps downhill")
     training, params, explanation = explained(config, config.loss)
     arrays: dict[str, Any] = {}
     for node in explanation.nodes:
@@ -91,6 +98,7 @@ def train(config: Config, run: runs.Run, batch: data.Dataset) -> None:
         arrays[f"by hand {node.name}"] = node.gradient.by_hand
         arrays[f"autodiff {node.name}"] = node.gradient.autodiff
     run.keep("net", params, steps=downhill(config, training, params, *batch["batch"]), **arrays)
+    progress.clear()
 
 
 def downhill(

@@ -20,6 +20,7 @@ from backhand.checks import within
 from backhand.layer import Array
 from backhand.plots import Drawing, Function, value_and_slope
 from backhand.reporting import Measure, Report, Table, figures, heading, paragraph, table_of
+from backhand.training import Progress
 
 STEP = 1e-5  # of central differences, in float64
 WAYS = {
@@ -105,10 +106,15 @@ def train(config: Config, run: runs.Run) -> None:
         "all logits": np.concatenate([-sizes[::-1], [0], sizes]),
         "near logits": np.linspace(-1.1 * underflow, 1.1 * underflow, 10_001),
     }
-    for name, subject in named.items():
-        run.keep(name, **examine(subject, config.precision))
-    for name, z in grids.items():
-        run.keep(name, **cross_entropies(rounded(z, config.precision), config.precision))
+    progress = Progress(1, parts=len(named) + len(grids))
+    for part, name in enumerate([*named, *grids]):
+        progress.begin(part, name)
+        if name in named:
+            run.keep(name, **examine(named[name], config.precision))
+        else:
+            z = rounded(grids[name], config.precision)
+            run.keep(name, **cross_entropies(z, config.precision))
+    progress.clear()
 
 
 def examine(subject: Subject, precision: str) -> dict[str, Any]:
