@@ -36,11 +36,11 @@ CONFIDENCE = Measure("confidence", lambda net: 100 * net.facts["p"].max(1), "%",
 SURER = partial(
     Question,
     "What does training past the lowest validation loss do?",
-    better="It makes the nets more confident in their answers.",
-    worse="It makes the nets less confident in their answers.",
-    unclear="It does not clearly change how confident the nets are.",
-    mixed="Not all nets change alike in how confident they are: the table shows which.",
-    missing="The validation loss was lowest at the end: no net was trained past it.",
+    better="Training past the lowest validation loss makes these nets more confident.",
+    worse="Training past the lowest validation loss makes these nets less confident.",
+    unclear="Training past the lowest validation loss does not clearly change their confidence.",
+    mixed="Training past the lowest validation loss changes how confident some nets are, not all.",
+    missing="No net was trained far past its lowest validation loss.",
 )
 OVERCONFIDENT = (
     "Past the lowest validation loss, training makes these nets more confident, but not clearly "
@@ -56,8 +56,9 @@ DEEPER = partial(
 )
 READ_TABLE = """After the last epoch, with the 95 % interval by Wilson's formula: how the net may do
 on new pictures. |Δ| is how far a parameter was, at most, from where training by hand had it."""
-READ_EARLY = """“Early” is the net after the epoch with its lowest validation loss. Confidence is
-the probability that a net gives its answer. The test pictures had no part in choosing the epoch."""
+READ_EARLY = """These are the nets whose validation loss was lowest in the first half of training;
+“early” is the net after that epoch. Confidence is the probability that a net gives its answer. The
+test pictures had no part in choosing the epoch."""
 READ_DRIFT = """Both trainings start from the same parameters and take the same sums, in different
 orders. Rounding makes them differ in the last digit, and training lets that grow, most if a
 gradient is little but rounding. Run make lab PRECISION=float64 to see them stay small."""
@@ -129,7 +130,7 @@ def train(config: Config, run: runs.Run, pictures: data.Dataset) -> None:
                 run.keep(name, state.params, log, **facts(training, state.params, splits))
                 if not first:
                     first, lowest = history, history["val_loss"].argmin()
-                    if lowest < config.epochs - 1:
+                    if lowest < config.epochs // 2:  # it was trained far past that
                         early = ravel_pytree(state.params)[1](history["params"][lowest])
                         run.keep(f"{name}, early", early, None, **facts(training, early, splits))
 

@@ -179,7 +179,8 @@ READ_TABLE = """R² and MAE, the mean absolute error, are on validation points, 
 no outliers. RMSE and MAE off truth are distances from the clean curve along a grid. The last row is
 the clean curve itself: the noise allows no better."""
 READ_DOTS = """A dot is a seed, at the same height in every row; a diamond is their mean, with a bar
-of ± one standard deviation. Differences are taken between nets of the same seed."""
+of ± one standard deviation, both on the logarithmic scale. Differences are between nets of the same
+seed."""
 READ_LEARNING = "On validation points after each epoch: mean ± standard deviation over seeds."
 
 

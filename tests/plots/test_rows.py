@@ -14,6 +14,12 @@ def test_a_logarithmic_axis():
     assert {"0.05", "0.1", "0.2", "0.5"} <= words(drawing)
 
 
+def test_a_logarithmic_axis_has_no_bar_down_to_nothing():
+    drawing = plots.dots({"ours": [1e-6, 1e-6, 1e-6, 0.5]}, "", "", log=True)
+    ticks = {word for word in words(drawing) if word.startswith(("0", "1"))}
+    assert len(ticks) <= 8  # none far below the dots
+
+
 def test_an_estimate_a_row_beside_its_mark():
     estimates = {"by hand": (1.01, 0.98, 1.05), "by the library": (1.2, 1.1, 1.4)}
     drawing = plots.intervals(estimates, "time", "ratio", ("bar", dict.fromkeys(estimates, 1.15)))

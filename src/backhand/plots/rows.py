@@ -21,17 +21,23 @@ def dots(
     """Each group's values as dots in a row of their own, with their mean ± standard deviation.
 
     If groups go together, as by seed or fold, the i-th dot is at the same height in every row.
-    `limits` are the x axis's, so that drawings can share them.
+    `limits` are the x axis's, so that drawings can share them. On a logarithmic axis, mean and
+    standard deviation are those of the logarithms.
     """
     found = {name: np.asarray(v, np.float64) for name, v in groups.items()}
+
+    scale, back = (np.log, np.exp) if log else (np.asarray, np.asarray)
 
     def panel(axes: Axes) -> None:
         for row, values in enumerate(found.values()):
             height = row + np.linspace(-0.3, 0.3, len(values)) * (len(values) > 1)
             axes.scatter(values, height, 14, SERIES[row % len(SERIES)], alpha=0.75, linewidth=0)
-            mean, sd = spread_of(values[:, None])
-            axes.errorbar(mean, row, xerr=sd, color=INK, linewidth=1.4, **DIAMOND)
-        axes.set_xlim(limits)
+            mean, sd = spread_of(scale(values)[:, None])
+            low, middle, high = back([mean - sd, mean, mean + sd])
+            reach = middle - low, high - middle
+            axes.errorbar(middle, row, xerr=reach, color=INK, linewidth=1.4, **DIAMOND)
+        if limits is not None:
+            axes.set_xlim(limits)
         if log:
             log_scale(axes, "x")
 
