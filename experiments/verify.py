@@ -102,8 +102,8 @@ def apart(a: Tree, b: Tree, order: float) -> Array:
 RIGHT = "Every backward pass is right: each check of each subject stays within its tolerance."
 WRONG = "A backward pass is WRONG: its report stands below the picture."
 READING = """
-A dot is a subject, a diamond their geometric mean; left of the bar, at 1, a subject is right. What is
-below a millionth is drawn there. In float64 a gradient by hand is compared with jax.vjp of the
+A dot is a subject, a diamond their geometric mean; left of the bar, at 1, a subject is right. What
+is below a millionth is drawn there. In float64 a gradient by hand is compared with jax.vjp of the
 plain forward, and that with the slopes of the forward's values. In float32, bfloat16 and float16 it
 may be twice as far from the float64 gradient as autodiff in the same dtype, and a few ulps. A
 training by hand may drift from the one by autodiff, in any parameter at any step, by 1e-9, or by
