@@ -117,7 +117,7 @@ def killed(
 
 def half_written(made: Path) -> bool:
     """Whether there is a checkpoint that is not whole."""
-    return any(made.glob(f"checkpoints/*/*{PARTIAL}"))
+    return any(made.glob(f"checkpoints/*/{'*'.join(PARTIAL)}"))
 
 
 def position(made: Path) -> dict[str, JSON]:

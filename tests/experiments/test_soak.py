@@ -53,7 +53,7 @@ def test_killed_while_it_wrote(tmp_path):
         content = soak.parameters.encode({}, json.dumps({"score": score}))
         (folder / f"{step}.safetensors").write_bytes(content)
         assert soak.position(tmp_path) == {"step": step, "within": score is None}
-    (folder / "30.safetensors.partial").touch()
+    (folder / ".backhand-0123456789abcdef.partial").touch()
     assert soak.half_written(tmp_path)
     assert soak.position(tmp_path)["step"] == 20
 

@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -123,13 +124,37 @@ def test_what_was_saved_by_something_else_is_set_aside(tmp_path):
 
 def test_what_was_half_written_is_not_read_and_goes_with_the_next(tmp_path):
     written(tmp_path)
-    (tmp_path / "4.safetensors.partial").write_bytes(b"half")
+    (tmp_path / ".backhand-0123456789abcdef.partial").write_bytes(b"half")
+    (tmp_path / "mine.partial").write_bytes(b"mine")
     again = Checkpoints(tmp_path, CONFIG)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert again.newest().step == 3
     again.save(checkpoint(5), wait=True)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["3.safetensors", "5.safetensors"]
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert names == ["3.safetensors", "5.safetensors", "mine.partial"]
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.ESTALE, errno.EACCES])
+def test_one_that_cannot_be_read_now_is_not_called_damaged(tmp_path, monkeypatch, number):
+    """The newest, or an older one that scored best: both stay, and the error is raised."""
+    written(tmp_path)
+    before = sorted(path.name for path in tmp_path.iterdir())
+    for name in before:
+        opened = Path.open
+
+        def fail(path, *mode, name=name, opened=opened):
+            if path.name == name:
+                raise OSError(number, os.strerror(number), str(path))
+            return opened(path, *mode)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(Path, "open", fail)
+            with pytest.raises(OSError, match=name) as caught:
+                Checkpoints(tmp_path, CONFIG).newest()
+        assert caught.value.errno == number
+        assert sorted(path.name for path in tmp_path.iterdir()) == before
+    assert Checkpoints(tmp_path, CONFIG).newest().step == 3
 
 
 def test_one_that_is_there_already_stays(tmp_path):

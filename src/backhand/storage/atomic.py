@@ -2,24 +2,29 @@
 
 import errno
 import os
+import secrets
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-PARTIAL = ".partial"  # ends the name of a file that is not whole yet
+PARTIAL = ".backhand-", ".partial"  # how the name of a file begins and ends that is not whole yet
 
 
 def write(path: str | os.PathLike[str], content: bytes) -> None:
     """Write a file under a temporary name and to the disk, then rename it to its own.
 
-    Raises OSError that names the file if that fails; what was there before then stays. Once it
-    returns, the file survives a power cut.
+    The temporary name can't be guessed, so no link can wait under it, and two processes never write
+    one file. A file that was there keeps its permissions. Raises OSError that names the file if
+    that fails; what was there before then stays. Once it returns, the file survives a power cut.
     """
     path = Path(path)
-    temporary = path.with_name(path.name + PARTIAL)
+    temporary = path.with_name(secrets.token_hex(8).join(PARTIAL))
     with naming(path):
         try:
-            with temporary.open("wb") as file:
+            with temporary.open("xb") as file:  # it fails if something is there, a link too
+                if path.exists():
+                    temporary.chmod(stat.S_IMODE(path.stat().st_mode))
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
@@ -33,11 +38,11 @@ def write(path: str | os.PathLike[str], content: bytes) -> None:
 
 @contextmanager
 def naming(path: Path) -> Iterator[None]:
-    """OSError names this file if it names none, as for a full disk."""
+    """OSError names this file, and not its temporary name, or none as for a full disk."""
     try:
         yield
     except OSError as error:
-        error.filename = error.filename or str(path)
+        error.filename, error.filename2 = str(path), None
         raise
 
 

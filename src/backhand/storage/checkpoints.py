@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from backhand.checks import shown
 from backhand.storage import atomic, parameters
 from backhand.storage.json_values import JSON, as_json
 
@@ -101,7 +102,7 @@ class Checkpoints:
     def check(self, what: str, there: Mapping[str, JSON], now: Mapping[str, JSON]) -> None:
         """Raise MismatchError that says what differs, unless the checkpoints belong to `now`."""
         differences = "; ".join(
-            f"{name} was {there.get(name)!r}, and is {now.get(name)!r}"
+            f"{name} was {shown(there.get(name))}, and is {shown(now.get(name))}"
             for name in sorted({*there, *now})
             if there.get(name) != now.get(name)
         )
@@ -154,7 +155,7 @@ class Checkpoints:
         best = min(scored, key=self._scores.__getitem__, default=None)
         for step in paths.keys() - {best, *list(paths)[-KEEP:]}:
             paths[step].unlink()
-        for path in self.folder.glob(f"*{SUFFIX}{atomic.PARTIAL}"):  # a process was killed
+        for path in self.folder.glob("*".join(atomic.PARTIAL)):  # a process was killed
             path.unlink()
 
     def _paths(self) -> dict[int, Path]:
