@@ -14,7 +14,7 @@ import optax
 import pytest
 
 import backhand as bh
-from backhand.data import Dataset, Split, circle, curve, lesson, read_points, spirals
+from backhand.data import Dataset, Split, circle, curve, lesson, read_points, spirals, tfds
 from backhand.models import perceptron
 
 NET = bh.serial(bh.linear(8), bh.tanh, bh.linear(3))
@@ -435,6 +435,18 @@ CASES = {
     "sine: noise in words": (lambda: curve("sine", noise="some"), TypeError, "noise", "'some'"),
     "sine: all outliers": (lambda: curve("sine", outliers=1.0), ValueError, "outliers", "1.0"),
     "sine: a negative seed": (lambda: curve("sine", seed=-1), ValueError, "seed", "-1"),
+    "read_points: nan in the first line": (
+        from_csv("nan,nan,a\n1,2,a\n"), ValueError, "x1", "'nan'"),
+    "tfds: a dataset of someone": (
+        lambda: tfds("huggingface:a/b"), ValueError, "name", "'huggingface:a/b'"),
+    "tfds: a version": (lambda: tfds("mnist:1.0.0"), ValueError, "name", "'mnist:1.0.0'"),
+    "check_backward: a number for x": (
+        lambda: bh.check_backward(bh.tanh, 2.5), ValueError, "x", "scalar"),
+    "check_backward: x in the other byte order": (
+        lambda: bh.check_backward(bh.tanh, X.astype(">f4")), TypeError, "input", ">f4"),
+    "check_backward: x with a mask": (
+        lambda: bh.check_backward(bh.tanh, np.ma.array(X, mask=X > 0)), TypeError, "input",
+        "mask"),
     "read_points: a word for a coordinate": (
         from_csv("x1,x2,label\n1,2,a\n1,far,b\n"), ValueError, "x2", "'far'"),
     "Dataset: fewer targets": (

@@ -41,7 +41,7 @@ def read_points(path: str | Path, seed: int = 0) -> Dataset:
             raise ValueError(f"{where} should have {width} values, {got}")
         *coordinates, word = (row[column] for column in columns)
         for name, cell in zip(names, coordinates, strict=False):
-            if not _is_number(cell) or not abs(float(cell)) <= 1e30:  # its square is a number, too
+            if not _is_finite(cell) or abs(float(cell)) > 1e30:  # its square is a number, too
                 wanted = "a finite number, and at most 1e30 in size"
                 raise ValueError(f"{where}: {name} should be {wanted}, got {cell!r}")
         if not word:
@@ -59,7 +59,7 @@ def read_points(path: str | Path, seed: int = 0) -> Dataset:
             f"{path} should have at least {LEAST} points of each class, to train and to validate, "
             f"but has {counts[rarest]} of {rarest!r}"
         )
-    in_order = sorted(counts, key=float if all(map(_is_number, counts)) else str)
+    in_order = sorted(counts, key=float if all(map(_is_finite, counts)) else str)
     y = np.array([in_order.index(word) for word in words])
     return split(Path(path).stem, np.array(points), y, in_order, seed, names[:2])
 
@@ -97,6 +97,11 @@ def _columns(path: str | Path, header: list[str]) -> tuple[tuple[int, ...], tupl
 
 def _is_number(cell: str) -> bool:
     try:
-        return not math.isnan(float(cell))
+        float(cell)
     except ValueError:
         return False
+    return True
+
+
+def _is_finite(cell: str) -> bool:
+    return _is_number(cell) and math.isfinite(float(cell))

@@ -8,6 +8,7 @@ numpy.
 import gzip
 import hashlib
 import os
+import re
 import sys
 import tempfile
 from collections.abc import Mapping
@@ -48,6 +49,8 @@ def tfds(name: str, data_dir: str | os.PathLike[str] | None = None, seed: int = 
     minute, if a file can be neither found nor downloaded. LeCun, Cortes and Burges, 1998; Xiao,
     Rasul and Vollgraf, 2017; Clanuwat et al., 2018.
     """
+    if not re.fullmatch("[a-z0-9_]+", name):
+        raise ValueError(f"tfds: name should be of letters, digits and _, got {name!r}")
     default = os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
     folder = Path(data_dir or default).expanduser()
     stored_train, stored_test, names = (_original if name in NAMES else _prepared)(name, folder)

@@ -66,6 +66,8 @@ def _from_layer(layer: Layer, inputs: Arguments, seed: int) -> Subject:
     if len(inputs) != 1:
         raise TypeError(f"check_backward: a Layer is checked on one x, got {len(inputs)} inputs")
     (x,) = inputs
+    for leaf in jax.tree.leaves(x):
+        checks.array("check_backward", "x", leaf)
     init_key, key, read_key = jax.random.split(jax.random.key(seed), 3)
     data = jax.random.key_data(key)  # a key made from it is never used twice
 
@@ -177,6 +179,8 @@ def filled(inputs: Arguments, seed: int) -> Arguments:
     rng = np.random.default_rng(seed)
 
     def fill(leaf: Tree) -> Tree:
+        if getattr(leaf, "ndim", 0):
+            checks.array("check_backward", "input", leaf)
         if not isinstance(leaf, jax.ShapeDtypeStruct):
             if is_floating(leaf):
                 checks.finite("check_backward", "input", leaf)
