@@ -13,11 +13,13 @@ INSTALLED := $(VENV)/installed-$(ACCELERATOR)
 UV := $(shell command -v uv 2>/dev/null)
 
 # What is set on make's command line becomes a flag of the experiment:
-# make lab SEED=3 HIDDEN="64 32" runs lab.py --seed 3 --hidden 64 32.
+# make lab SEED=3 HIDDEN="64 32" runs lab.py --hidden='64 32' --seed='3'.
 settings := $(foreach v,$(filter-out ACCELERATOR PYTHON UV VENV,$(.VARIABLES)),$(if $(filter command,$(origin $(v))),$(v)))
 # A switch is true or false: make planar COMPARE=true runs planar.py --compare.
 flag = $(shell printf %s '$(1)' | tr 'A-Z_' 'a-z-')
-flags = $(foreach v,$(sort $(settings)),$(if $(filter true,$($(v))),--$(call flag,$(v)),$(if $(filter false,$($(v))),--no-$(call flag,$(v)),--$(call flag,$(v)) $($(v)))))
+# Nothing in a value is expanded, neither by make nor by the shell.
+quoted = '$(subst ','\'',$(value $(1)))'
+flags = $(foreach v,$(sort $(settings)),$(if $(filter true,$(value $(v))),--$(call flag,$(v)),$(if $(filter false,$(value $(v))),--no-$(call flag,$(v)),--$(call flag,$(v))=$(call quoted,$(v)))))
 
 .DEFAULT_GOAL := help
 .PHONY: help install lab planar regression diabetes losses explain overfitting lesson mnist lecun bench verify mutants costs reproduce reproduce-all soak test test-all lint types check clean

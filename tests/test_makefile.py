@@ -2,11 +2,14 @@
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
+
+from tests.runs.toys import Config
 
 ROOT = Path(__file__).parents[1]
 pytestmark = pytest.mark.skipif(shutil.which("make") is None, reason="no make on this machine")
@@ -41,14 +44,32 @@ def test_each_experiment_has_a_target():
     ("settings", "flags"),
     [
         ([], ""),
-        (["SEED=3", "RATE_OF_IT=0.1", "HIDDEN=8 4"], "--hidden 8 4 --rate-of-it 0.1 --seed 3"),
-        (["SEED=3", "COMPARE=true", "ALL_OF_IT=false"], "--no-all-of-it --compare --seed 3"),
+        (["SEED=3", "RATE=0.1", "HIDDEN=8 4"], "--hidden='8 4' --rate='0.1' --seed='3'"),
+        (["SEED=3", "COMPARE=true", "ALL_OF_IT=false"], "--no-all-of-it --compare --seed='3'"),
     ],
 )  # fmt: skip
 def test_what_the_command_line_sets_becomes_flags(settings, flags, monkeypatch):
     monkeypatch.setenv("SEED", "4")  # the environment sets nothing
     *_, recipe = make("--dry-run", "lab", *settings).splitlines()
     assert recipe.endswith(f"experiments/lab.py {flags}")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "it's.csv", "$(touch pwned).csv", "$HOME.csv", '"a" `b`.csv', "a;b|c&.csv", "# a.csv",
+        "back\\slash.csv", "100%.csv", "$$(shell touch pwned).csv", "a b/ü.csv",
+    ],
+)  # fmt: skip
+def test_a_command_that_is_printed_says_what_was_said_when_it_is_pasted(name):
+    command = Config(csv=Path(name)).command("lab")
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("MAKE")}
+    ended = subprocess.run(
+        f"{command} --dry-run", shell=True, cwd=ROOT, env=environment, capture_output=True,
+        text=True, check=True,
+    )  # fmt: skip
+    assert shlex.split(ended.stdout.splitlines()[-1])[-1] == f"--csv={name}"
+    assert not (ROOT / "pwned").exists()
 
 
 def test_an_accelerator_has_its_own_stamp():
