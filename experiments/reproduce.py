@@ -38,6 +38,7 @@ from backhand.runs.comparison import contents, printable, read_bytes, read_json,
 from backhand.runs.config import flags
 from backhand.storage import parameters
 from backhand.storage.digests import sha256
+from backhand.storage.json_values import JSON
 
 EXPERIMENTS = Path(__file__).resolve().parent
 NOTEBOOK = {"seed": 0, "notebook": "lesson.py"}  # the config of the only notebook that is run again
@@ -121,18 +122,30 @@ def check_whole(folder: Path) -> set[str]:
     receipt, config = read_json(folder / "receipt.json"), read_json(folder / "config.json")
     if receipt.get("outcome") != "finished":
         raise ValueError(f"the run did not finish: its outcome is {shown(receipt.get('outcome'))}")
-    params, metrics = (inside.get(name) for name in ("params.safetensors", "metrics.jsonl"))
-    found = {
+    params = inside.get("params.safetensors")
+    there = {
         "config": config,
         "params_sha256": params and sha256(parameters.read(params)[0]),
-        "metrics_sha256": metrics and hashlib.sha256(read_bytes(metrics)).hexdigest(),
+        **{n: _sha256(path) for n, path in inside.items() if n != "receipt.json"},
     }
-    for name, value in found.items():
-        if json.dumps(receipt.get(name), sort_keys=True) != json.dumps(value, sort_keys=True):
+    files = receipt.get("files")
+    signed: dict[str, JSON] = files if isinstance(files, dict) else {}
+    told = {name: receipt.get(name) for name in ("config", "params_sha256")} | signed
+    for name in [*there, *signed]:
+        if json.dumps(told.get(name), sort_keys=True) != json.dumps(
+            there.get(name), sort_keys=True
+        ):
             raise ValueError(f"the run's files are not those of its receipt: {name} differs")
     if inside.keys() <= {"config.json", "receipt.json", "report.html"}:
         raise ValueError(f"{folder} holds no results to compare")
     return set(config)
+
+
+def _sha256(path: Path) -> str:
+    if path.suffix != ".safetensors":
+        return hashlib.sha256(read_bytes(path)).hexdigest()
+    parameters.read(path)  # it ends where it says, and can be read whole
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def command(folder: Path) -> list[str]:

@@ -24,7 +24,7 @@ TIMES = {"seconds", "times"}  # what has such a name in its path, in any file, i
 LONGEST = 100_000_000  # bytes of JSON that are read; a file can claim any size
 # Fields of a receipt that are not circumstances: they are compared elsewhere, or do not matter.
 NEUTRAL = (
-    "experiment", "config", "metrics_sha256", "earlier", "started", "ended", "seconds", "outcome",
+    "experiment", "config", "files", "earlier", "started", "ended", "seconds", "outcome",
 )  # fmt: skip
 Pairs: TypeAlias = Mapping[str, tuple[JSON, JSON]]  # the values of runs a and b, by name
 

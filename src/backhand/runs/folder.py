@@ -7,7 +7,7 @@
     params.safetensors   the parameters, by net and path in its tree
     figures/             the report's figures
     report.html          one self-contained page
-    receipt.json         versions, device, commit, digests of data and parameters; outcome
+    receipt.json         versions, device, commit, digests of data and of every file; outcome
     checkpoints/         of its trainings, until the run is finished
 
 The receipt's outcome is "running" until the run ends, and stays so if the process is killed. Files
@@ -31,6 +31,7 @@ import numpy as np
 from backhand.layer import Tree
 from backhand.plots.drawing import Drawing
 from backhand.reporting import Trained
+from backhand.runs.comparison import read_json
 from backhand.runs.config import Config, settings
 from backhand.runs.receipt import PER_RUN, begun
 from backhand.storage import atomic, parameters
@@ -66,6 +67,7 @@ class Run:
         self._arrays: dict[str, np.ndarray] = {}
         self._checkpoints: dict[str, Checkpoints] = {}
         self._records: list[dict[str, object]] = []
+        self._digests: dict[str, str] = {}  # SHA-256 of each file, as it was written
         self._former: dict[str, JSON] | None = None  # the receipt of a run that was resumed
         self._unlock: Callable[[], object] = lambda: None
 
@@ -121,6 +123,7 @@ class Run:
             if once.get("outcome") == "running":  # it could not say how it ended
                 once["outcome"] = "killed"
             run.receipt["earlier"] = [*former.get("earlier", []), once]
+        run._digests["config.json"] = _sha256((folder / "config.json").read_bytes())
         if "data_sha256" in former:
             run.receipt["data_sha256"] = former["data_sha256"]
         run._write_receipt("running")
@@ -206,7 +209,9 @@ class Run:
         if path.parent != self.folder and not path.parent.exists():
             path.parent.mkdir()
             atomic.sync_folder(self.folder)
-        atomic.write(path, content.encode() if isinstance(content, str) else content)
+        content = content.encode() if isinstance(content, str) else content
+        atomic.write(path, content)
+        self._digests[name] = _sha256(content)
         return path
 
     def write_json(self, name: str, content: object) -> Path:
@@ -224,16 +229,19 @@ class Run:
 
     def finish(self, outcome: str, seconds: float) -> None:
         """Write metrics and receipt, remove a finished run's checkpoints, let go of the folder."""
-        if self._records:
-            lines = "".join(f"{json.dumps(plain(record))}\n" for record in self._records).encode()
-            self.write("metrics.jsonl", lines)
-            self.receipt["metrics_sha256"] = hashlib.sha256(lines).hexdigest()
-        self._settle()
-        ended = datetime.now(UTC).isoformat(timespec="seconds")
-        self._write_receipt(outcome, ended=ended, seconds=round(seconds, 3))
-        if outcome == "finished":
-            shutil.rmtree(self.folder / "checkpoints", ignore_errors=True)
-        self._unlock()
+        try:
+            if self._records:
+                lines = (f"{json.dumps(plain(record))}\n" for record in self._records)
+                self.write("metrics.jsonl", "".join(lines))
+            self._settle()
+            files = self._digests.items()
+            self.receipt["files"] = {name: d for name, d in sorted(files) if name != "receipt.json"}
+            ended = datetime.now(UTC).isoformat(timespec="seconds")
+            self._write_receipt(outcome, ended=ended, seconds=round(seconds, 3))
+            if outcome == "finished":
+                shutil.rmtree(self.folder / "checkpoints", ignore_errors=True)
+        finally:
+            self._unlock()
 
     def path(self, name: str) -> Path:
         """The path of a file of the run; ValueError if that is not in the folder."""
@@ -264,6 +272,10 @@ class Run:
         self.write_json("receipt.json", self.receipt | ending | {"outcome": outcome})
 
 
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
 def _ending(checkpoint: Checkpoint) -> dict[str, JSON]:
     """How far a training came, and digests of where it is."""
     ending: dict[str, JSON] = {"step": checkpoint.step}
@@ -289,8 +301,8 @@ def _receipt(folder: Path) -> dict[str, JSON]:
 
 def _read(folder: Path, name: str) -> dict[str, JSON]:
     try:
-        return dict(json.loads((folder / name).read_text(encoding="utf-8")))
-    except (OSError, TypeError, ValueError) as error:
+        return read_json(folder / name)
+    except (OSError, ValueError) as error:
         raise RefusedError(
             f"resume should be the folder of a run, with its {name}: {error}"
         ) from error

@@ -18,8 +18,7 @@ from backhand.storage.json_values import JSON
 
 # Shared by a run and all its resumptions; every other field is written anew each time.
 PER_RUN = (
-    "experiment", "config", "earlier", "trainings", "data_sha256", "params_sha256",
-    "metrics_sha256",
+    "experiment", "config", "earlier", "trainings", "data_sha256", "params_sha256", "files",
 )  # fmt: skip
 PACKAGES = ("backhand", "jax", "jaxlib", "numpy", "optax")
 # These set the number of threads; XLA's CPU client reads NPROC.
