@@ -45,7 +45,7 @@ def test_a_finished_run(toy, tmp_path):
     assert end == f"sha256 {ended.receipt['params_sha256']}\nreport      {run.folder}/report.html\n"
     html = files(run.folder)["report.html"].decode()
     assert "It went well." in html
-    assert "make toy SEED=&quot;7&quot; HIDDEN=&quot;5 6 7&quot;" in html
+    assert "make toy SEED=7 &#x27;HIDDEN=5 6 7&#x27; CSV=/path/to/points.csv" in html
     assert ended.receipt["source_sha256"] in html
 
 
@@ -156,6 +156,26 @@ def test_a_resume_with_settings_that_are_invalid_now_is_refused(toy, cut):
         assert words in " ".join(ended.err.split())
 
 
+def deep(path):
+    path.write_text("[" * 100_000)
+
+
+def endless(path):
+    with path.open("wb") as file:
+        file.truncate(20 * 2**30)  # sparse
+
+
+@pytest.mark.parametrize("name", ["config.json", "receipt.json"])
+@pytest.mark.parametrize("hostile", [os.mkfifo, deep, endless])
+def test_a_resume_from_hostile_files_is_refused(toy, cut, name, hostile):
+    run = cut()
+    (run.folder / name).unlink()
+    hostile(run.folder / name)
+    ended = toy(lambda run: pytest.fail("it ran"), "--resume", run.folder)
+    assert (ended.status, ended.error) == (2, None)
+    assert f"resume should be the folder of a run, with its {name}" in ended.err
+
+
 def test_a_folder_that_cannot_be_made(toy, tmp_path):
     (tmp_path / "out").write_text("a file is in the way")
     ended = toy(lambda run: pytest.fail("it ran"))
@@ -165,10 +185,11 @@ def test_a_folder_that_cannot_be_made(toy, tmp_path):
 
 def test_a_folder_to_resume_that_cannot_be_written(toy, cut):
     run = cut()
-    (run.folder / "receipt.json.partial").mkdir()  # root may write anywhere, but not over a folder
+    (run.folder / "receipt.json").unlink()
+    (run.folder / "receipt.json").mkdir()  # root may write anywhere, but not over a folder
     ended = toy(lambda run: None, "--resume", run.folder)
     assert ended.status == 2
-    assert f"toy: {run.folder}/receipt.json.partial can't be written: Is a directory" in ended.err
+    assert f"{run.folder}/receipt.json should be a file" in ended.err
 
 
 def full(number=errno.ENOSPC):
@@ -204,7 +225,7 @@ def test_a_disk_that_takes_nothing_more(toy, monkeypatch, number, words):
 
     ended = toy(train, report=report)
     kept = f"what was finished is kept in {ended.folder}"
-    resume = f'to resume   make toy RESUME="{ended.folder}"'
+    resume = f"to resume   make toy RESUME={ended.folder}"
     assert ended.status == 1
     assert ended.err == f"toy: {ended.folder}/a can't be written: {words}; {kept}\n{resume}\n"
     assert ended.receipt["outcome"] == "running"
@@ -253,8 +274,7 @@ def test_a_folder_that_was_removed(toy, use):
 
     ended = toy(train)
     assert ended.status == 1
-    assert ended.err.startswith(f"toy: {ended.folder}/")
-    assert ended.err.endswith(" can't be written: No such file or directory; nothing is kept\n")
+    assert ended.err == f"toy: {ended.folder} was removed, and nothing is kept\n"
     assert not ended.folder.exists()
 
 
@@ -264,7 +284,7 @@ def test_a_folder_that_was_removed(toy, use):
 def test_names_that_no_file_can_have(toy, name, words):
     ended = toy(lambda run: run.write(name, "a"))
     assert ended.status == 1
-    assert f"{name}.partial can't be written: {words}; what was finished is kept" in ended.err
+    assert f"{name} can't be written: {words}; what was finished is kept" in ended.err
 
 
 @pytest.mark.parametrize("bug", [ZeroDivisionError(), FileNotFoundError(2, "absent", "elsewhere")])
@@ -303,7 +323,7 @@ def test_stopped_it_reports_what_was_kept(toy, error, status, outcome, words, co
         raise error
 
     ended = toy(train, report=report, config_type=config_type)
-    resume = f'to resume   make toy RESUME="{ended.folder}"\n'
+    resume = f"to resume   make toy RESUME={ended.folder}\n"
     resumable = config_type == Config and outcome == "interrupted"  # numbers stay as they are
     assert ended.status == status
     kept = f"what was finished is kept in {ended.folder}\n"
@@ -353,9 +373,25 @@ def test_a_report_that_fails_fails_the_run(toy):
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 @pytest.mark.parametrize("place", ["backhand.runs.folder.begun", "backhand.storage.atomic.write"])
 def test_asked_to_stop_before_it_started(toy, tmp_path, monkeypatch, number, status, place):
-    monkeypatch.setattr(place, lambda *_: signal.raise_signal(number))
-    ended = toy(lambda run: pytest.fail("it ran"))
-    assert (ended.status, ended.err) == (status, "\ntoy: interrupted before it started\n")
+    """It begins whole, and is interrupted; asked twice, it does not begin."""
+    module, name = place.rsplit(".", 1)
+    real = getattr(sys.modules[module], name)
+    for times in (1, 2):
+
+        def pressed(*args, left=[number] * times):
+            while left:
+                signal.raise_signal(left.pop())
+            return real(*args)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(place, pressed)
+            ended = toy(lambda run: pytest.fail("it ran"))
+        assert (ended.status, ended.error) == (status, None)
+        if times == 1:
+            (receipt,) = tmp_path.glob("out/toy/*/receipt.json")
+            assert json.loads(receipt.read_text())["outcome"] == "interrupted"
+            shutil.rmtree(receipt.parent)
+    assert ended.err == "\ntoy: interrupted before it started\n"
     assert list(tmp_path.glob("out/toy/*")) == []
 
 
@@ -374,8 +410,8 @@ def test_ctrl_c_while_the_receipt_is_written(toy, monkeypatch, first):
             raise first
 
     ended = toy(train)
-    assert ended.status == 130
-    assert ended.receipt["outcome"] == "interrupted"
+    assert ended.status == (130 if first else 0)
+    assert ended.receipt["outcome"] == ("interrupted" if first else "finished")
 
 
 TOY = """
@@ -407,7 +443,7 @@ def test_a_process_that_is_asked_to_stop(tmp_path, number, status):
     assert err.splitlines() == [
         "",
         f"toy: interrupted; what was finished is kept in {where}",
-        f"""to resume   make toy RESUME="'{where}'\"""",
+        f"to resume   make toy 'RESUME={where}'",
     ]
     assert (folder / "results.json").exists()
     assert json.loads((folder / "receipt.json").read_text())["outcome"] == "interrupted"

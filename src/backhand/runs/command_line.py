@@ -1,5 +1,6 @@
 """The one frame of all experiments: flags, the run's folder, training, report, receipt, status."""
 
+import io
 import os
 import re
 import signal
@@ -9,7 +10,8 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import NoReturn, TypeVar
+from types import FrameType
+from typing import NoReturn, TextIO, TypeVar
 
 import jax
 import tyro
@@ -19,11 +21,11 @@ from rich.table import Table as RichTable
 
 from backhand.data import Dataset
 from backhand.reporting import Report, Table, code, heading
-from backhand.runs.config import Config, flags, resume_command
+from backhand.runs.config import Config, check_choices, flags, resume_command, unread, words
 from backhand.runs.folder import RefusedError, Run, stored_settings
 from backhand.storage.checkpoints import MismatchError
 from backhand.storage.json_values import JSON
-from backhand.training.interrupts import Handler
+from backhand.training.interrupts import ASKING, Handler
 
 C = TypeVar("C", bound=Config)
 Data = TypeVar("Data", bound=Dataset | Sequence[Dataset])
@@ -59,48 +61,142 @@ def main(
     SIGTERM (143) and, with status 1, a FloatingPointError such as NonFiniteError, and an OSError
     about a file of the run, as on a full disk. A bug shows its traceback.
     """
-    name = Path(sys.argv[0]).stem
-    args = [word for argument in sys.argv[1:] for word in _words(argument)]
+    with Signals() as signals:
+        ensure_streams()
+        name, args = Path(sys.argv[0]).stem, words(config_type, sys.argv[1:])
 
-    def parsed(words: Sequence[str]) -> C:
-        called = f"python {sys.argv[0]}"
-        return tyro.cli(config_type, args=words, prog=called, description=description)
+        def parsed(words: Sequence[str]) -> C:
+            called = f"python {sys.argv[0]}"
+            return tyro.cli(config_type, args=words, prog=called, description=description)
 
-    config = parsed(args)
-    warnings.showwarning = lambda message, *_: print(f"{name}: {message}", file=sys.stderr)
-    use_compilation_cache()
-    start, stop = time.monotonic(), None
-    data: tuple[Data, ...] = ()
-    with _handling(_terminate, signal.SIGTERM):
-        run = _opened(name, config, lambda stored: parsed([*flags(stored), *args]))
         try:
+            check_choices(config_type, args)
+        except ValueError as error:
+            _exit(f"{name}: {error}", 2)
+        config = parsed(args)
+        warnings.showwarning = lambda message, *_: say(f"{name}: {message}", sys.stderr)
+        for setting in unread(config_type, args):
+            does = f"make {name} {setting} does"
+            say(f"{name}: {setting} in the environment sets nothing; {does}", sys.stderr)
+        use_compilation_cache()
+        run = _opened(name, config, lambda stored: parsed([*flags(stored), *args]))
+        _carry_out(name, run, signals, train, report, load)
+
+
+def _carry_out(
+    name: str,
+    run: Run,
+    signals: "Signals",
+    train: Callable[..., None],
+    report: Callable[..., Report] | None,
+    load: Callable[[C], Data] | None,
+) -> None:
+    """Do what an open run is for, and end it."""
+    start = time.monotonic()
+    page: Report | None = None
+    stop: BaseException | None = None
+    data: tuple[Data, ...] = ()
+    try:
+        with signals.heard():
             data = () if load is None else (_loaded(load, run),)
             train(run.config, run, *data)
-        except (RefusedError, MismatchError) as error:
-            with suppress(OSError):
-                run.withdraw()
-            _exit(f"{name}: {error}", 2)
-        except BaseException as error:
+    except (RefusedError, MismatchError) as error:
+        with suppress(OSError):
+            run.withdraw()
+        _exit(f"{name}: {error}", 2)
+    except BaseException as error:
+        stop = error
+    try:
+        if run.kept:
+            run.save_kept()
+            if report is not None:
+                with signals.heard():
+                    page = report(run.config, run, *data)
+                _write_report(run, page, run.config.command(name))
+    except BaseException as error:
+        asked = isinstance(stop, KeyboardInterrupt | FloatingPointError)
+        if stop is None or (asked and _ending(name, run, error)[1] is None):
             stop = error
-        try:
-            if run.kept:
-                run.save_kept()
-                if report is not None:
-                    _show(run, report(run.config, run, *data), run.config.command(name))
-            if stop is None:
-                run.finish("finished", time.monotonic() - start)
-        except BaseException as error:
-            asked = isinstance(stop, KeyboardInterrupt | FloatingPointError)
-            if stop is None or (asked and _ending(name, run, error)[1] is None):
-                stop = error
+    outcome, message, status = _ending(name, run, stop)
+    try:
+        run.finish(outcome, time.monotonic() - start)
+    except OSError as error:
         if stop is None:
-            return
-        outcome, message, status = _ending(name, run, stop)
-        with _handling(signal.SIG_IGN, signal.SIGINT, signal.SIGTERM), suppress(OSError):
-            run.finish(outcome, time.monotonic() - start)
+            stop = error
+            _, message, status = _ending(name, run, stop)
+    if page is not None:
+        print_table(page.table)
+        if "params_sha256" in run.receipt:
+            say(f"parameters  sha256 {run.receipt['params_sha256']}")
+        say(f"report      {run.folder / 'report.html'}")
+    if stop is not None:
         if message is None:
             raise stop
         _exit(message, status)
+
+
+class Signals:
+    """Ctrl-C and SIGTERM. They are heard inside `heard`, and so all else is done whole.
+
+    One that comes outside is raised where `heard` begins next. A second one is heard everywhere.
+    """
+
+    def __init__(self) -> None:
+        self._asked: int | None = None
+        self._hears = False
+        self._before: dict[int, Handler] = {}
+
+    def __enter__(self) -> "Signals":
+        for number in ASKING:
+            # None was not set from Python. Whoever ignores a signal wants it ignored.
+            if signal.getsignal(number) not in (None, signal.SIG_IGN):
+                self._before[number] = signal.signal(number, self._come)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        while self._before:
+            signal.signal(*self._before.popitem())
+
+    @contextmanager
+    def heard(self) -> Iterator[None]:
+        """Raise KeyboardInterrupt or Terminated inside, as soon as one comes."""
+        self._hears = True
+        try:
+            if self._asked is not None:
+                self._come(self._asked, None)
+            yield
+        finally:
+            self._hears = False
+
+    def _come(self, number: int, _: FrameType | None) -> None:
+        first, self._asked = self._asked is None, number
+        if self._hears or not first:
+            self._asked, self._hears = None, False
+            raise Terminated if number == signal.SIGTERM else KeyboardInterrupt
+
+
+def ensure_streams() -> None:
+    """Give a process without standard streams the null device; what can't be shown becomes "?".
+
+    Otherwise the next file that is opened would take their place, and be written to.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        stream = getattr(sys, name)
+        if stream is None:
+            null = os.open(os.devnull, os.O_RDWR)
+            setattr(sys, name, os.fdopen(null, "r" if number == 0 else "w"))
+        elif isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+
+
+def say(text: str, stream: TextIO | None = None) -> None:
+    """Print text; if nobody can read it, that changes nothing."""
+    stream = stream or sys.stdout
+    try:
+        print(text, file=stream, flush=True)
+    except OSError:  # a closed pipe, a full device: what is left in the buffer must go somewhere
+        with suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def print_table(table: Table) -> None:
@@ -112,10 +208,14 @@ def print_table(table: Table) -> None:
         grid.add_column(column, justify="right" if numbers else "left", overflow="fold")
     for row in rows:
         grid.add_row(*row)
-    console = Console(markup=False, emoji=False, highlight=False)
-    if not console.is_terminal:
-        console.width = 80
-    console.print(grid)
+    terminal, text = Console(), io.StringIO()
+    width = terminal.width if terminal.is_terminal else 80
+    plain = Console(
+        file=text, width=width, force_terminal=terminal.is_terminal, markup=False, emoji=False,
+        highlight=False,
+    )  # fmt: skip
+    plain.print(grid)
+    say(text.getvalue().rstrip("\n"))
 
 
 def use_compilation_cache() -> None:
@@ -131,12 +231,6 @@ def use_compilation_cache() -> None:
     warnings.filterwarnings("ignore", "Error (read|writ)ing persistent compilation cache")
     for name, value in zip(CACHE, (str(folder), 0, -1), strict=True):
         jax.config.update(name, value)
-
-
-def _words(argument: str) -> list[str]:
-    """--hidden 8,8 and --hidden=8,8 as the parser wants them: --hidden 8 8."""
-    pattern = r"(--[\w-]+=)?\d+(,\d+)+"
-    return re.split("[=,]", argument) if re.fullmatch(pattern, argument) else [argument]
 
 
 def _opened(name: str, config: C, completed: Callable[[Mapping[str, JSON]], C]) -> Run:
@@ -163,8 +257,8 @@ def _loaded(load: Callable[[C], Data], run: Run) -> Data:
     return data
 
 
-def _show(run: Run, report: Report, again: str) -> None:
-    """Write the report, with the command that repeats the run and the receipt; print its table."""
+def _write_report(run: Run, report: Report, again: str) -> None:
+    """Write the report, with the command that repeats the run, and the receipt."""
 
     def words(value: object) -> str:
         if isinstance(value, Mapping):
@@ -173,27 +267,26 @@ def _show(run: Run, report: Report, again: str) -> None:
 
     rows = [(key.replace("_", " "), words(value)) for key, value in run.receipt.items()]
     receipt = Table(("what", "which"), rows, "Versions, device and digests")
-    page = report.html(heading("Again"), code(again), receipt.html())
-    path = run.write("report.html", page)
-    print_table(report.table)
-    if "params_sha256" in run.receipt:
-        print(f"parameters  sha256 {run.receipt['params_sha256']}")
-    print(f"report      {path}")
+    run.write("report.html", report.html(heading("Again"), code(again), receipt.html()))
 
 
-def _ending(name: str, run: Run, stop: BaseException) -> tuple[str, str | None, int]:
+def _ending(name: str, run: Run, stop: BaseException | None) -> tuple[str, str | None, int]:
     """How a run ended: its outcome, a message, and the status; no message for a bug."""
+    if stop is None:
+        return "finished", None, 0
     there = run.folder.is_dir()
-    kept = f"what was finished is kept in {run.folder}" if there else "nothing is kept"
+    kept = f"what was finished is kept in {run.folder}"
+    if not there and isinstance(stop, OSError | KeyboardInterrupt):
+        return "failed", f"{name}: {run.folder} was removed, and nothing is kept", 1
     if isinstance(stop, FloatingPointError):  # which a resumed run would come to, too
         return "not finite", f"{name}: {' '.join(str(stop).split())}\n{kept}", 1
-    if there and hasattr(run.config, "resume"):
+    if hasattr(run.config, "resume"):
         kept += f"\nto resume   {resume_command(name, run.config, run.folder)}"
     if isinstance(stop, KeyboardInterrupt):
         return "interrupted", f"\n{name}: interrupted; {kept}", _status(stop)
     if isinstance(stop, OSError):
         ours = Path(str(stop.filename)).absolute().is_relative_to(run.folder.absolute())
-        if ours and not (there and isinstance(stop, FileNotFoundError)):
+        if ours and not isinstance(stop, FileNotFoundError):
             return "failed", f"{name}: {_unwritable(stop)}; {kept}", 1
     return "failed", None, 1
 
@@ -206,21 +299,6 @@ def _status(stop: KeyboardInterrupt) -> int:
     return 143 if isinstance(stop, Terminated) else 130
 
 
-@contextmanager
-def _handling(handler: Handler, *numbers: signal.Signals) -> Iterator[None]:
-    """Handle signals so inside, and as before afterwards."""
-    before = {number: signal.signal(number, handler) for number in numbers}
-    try:
-        yield
-    finally:
-        for number, old in before.items():
-            signal.signal(number, old or signal.SIG_DFL)  # None was not set from Python
-
-
-def _terminate(*_: object) -> None:
-    raise Terminated
-
-
 def _exit(message: str, status: int) -> NoReturn:
-    print(message, file=sys.stderr)
+    say(message, sys.stderr)
     sys.exit(status)
