@@ -19,7 +19,8 @@ settings := $(foreach v,$(filter-out ACCELERATOR PYTHON UV VENV,$(.VARIABLES)),$
 flag = $(shell printf %s '$(1)' | tr 'A-Z_' 'a-z-')
 # Nothing in a value is expanded, neither by make nor by the shell.
 quoted = '$(subst ','\'',$(value $(1)))'
-flags = $(foreach v,$(sort $(settings)),$(if $(filter true,$(value $(v))),--$(call flag,$(v)),$(if $(filter false,$(value $(v))),--no-$(call flag,$(v)),--$(call flag,$(v))=$(call quoted,$(v)))))
+is = $(if $(filter 1,$(words $(value $(1)))),$(filter $(2),$(value $(1))))
+flags = $(foreach v,$(sort $(settings)),$(if $(call is,$(v),true),--$(call flag,$(v)),$(if $(call is,$(v),false),--no-$(call flag,$(v)),--$(call flag,$(v))=$(call quoted,$(v)))))
 
 .DEFAULT_GOAL := help
 .PHONY: help install lab planar regression diabetes losses explain overfitting lesson mnist lecun bench verify mutants costs reproduce reproduce-all soak test test-all lint types check clean

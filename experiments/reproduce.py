@@ -126,7 +126,7 @@ def check_whole(folder: Path) -> set[str]:
     there = {
         "config": config,
         "params_sha256": params and sha256(parameters.read(params)[0]),
-        **{n: _sha256(path) for n, path in inside.items() if n != "receipt.json"},
+        **{n: _sha256(path) for n, path in inside.items() if not _is_apart(n)},
     }
     files = receipt.get("files")
     signed: dict[str, JSON] = files if isinstance(files, dict) else {}
@@ -139,6 +139,11 @@ def check_whole(folder: Path) -> set[str]:
     if inside.keys() <= {"config.json", "receipt.json", "report.html"}:
         raise ValueError(f"{folder} holds no results to compare")
     return set(config)
+
+
+def _is_apart(name: str) -> bool:
+    """Whether a file is no part of what a run came to: its receipt, or what it could not remove."""
+    return name == "receipt.json" or name.startswith("checkpoints/")
 
 
 def _sha256(path: Path) -> str:

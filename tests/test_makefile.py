@@ -59,6 +59,7 @@ def test_what_the_command_line_sets_becomes_flags(settings, flags, monkeypatch):
     [
         "it's.csv", "$(touch pwned).csv", "$HOME.csv", '"a" `b`.csv', "a;b|c&.csv", "# a.csv",
         "back\\slash.csv", "100%.csv", "$$(shell touch pwned).csv", "a b/ü.csv",
+        "a true b.csv",
     ],
 )  # fmt: skip
 def test_a_command_that_is_printed_says_what_was_said_when_it_is_pasted(name):

@@ -328,8 +328,8 @@ def test_runs_made_and_reproduced(tmp_path, monkeypatch, capsys):
     assert re.search("results      params/net.w: .* t is 1.5e-08\n", printed.out)
 
     config = {"scale": 1.0, "seed": 0, "wings": 2}
-    edit(made / "receipt.json", lambda receipt: receipt | {"config": config})
     edit(made / "config.json", lambda _: config)
+    sign(made, config=config)
     status, printed = ended(monkeypatch, capsys, "--run", made)
     assert status == INCOMPARABLE
     assert printed.out.startswith("cannot be compared\n  it ended with status 2, and said:")

@@ -68,11 +68,13 @@ def test_the_nearest_choice_is_named(line):
 
 
 def test_settings_in_the_environment_are_said_to_be_ignored(monkeypatch):
+    monkeypatch.delenv("MAKELEVEL", raising=False)
     monkeypatch.setenv("SEED", "3")
     monkeypatch.setenv("HIDDEN", "9")
     assert unread(Config, ["--hidden=8"]) == []  # make has no part in it
     monkeypatch.setenv("MAKELEVEL", "1")
-    assert unread(Config, ["--hidden=8"]) == ["SEED=3"]
+    monkeypatch.setenv("COMPARE", "false")  # as make hands on what it was told
+    assert unread(Config, ["--hidden=8", "--no-compare"]) == ["SEED=3"]
 
 
 def test_settings_are_flags():

@@ -113,7 +113,7 @@ def results(folder: Path) -> dict[str, bytes]:
         for name, content in files(folder).items()
         if name not in ("receipt.json", "report.html")
         and not name.startswith("checkpoints/")
-        and not name.endswith(".partial")  # of a process that could not remove it
+        and ".partial" not in name  # of a process that could not remove it, and came to its end
     }
 
 

@@ -79,6 +79,14 @@ def test_a_constant_counts_however_deep_it_is(wrap):
     assert with_constant(1.0) != with_constant(2.0)
 
 
+def test_a_key_counts_as_a_constant():
+    def with_key(seed):
+        key = jax.random.key(seed)
+        return traced_as(lambda x: x + jax.random.normal(key, (3,)), jnp.ones(3))
+
+    assert with_key(1) == with_key(1) != with_key(2)
+
+
 def test_an_array_that_can_change_is_digested_anew():
     a = np.zeros(3)
     fixed = a.view()
@@ -87,6 +95,11 @@ def test_an_array_that_can_change_is_digested_anew():
         before = digest_of(array)
         a[0] += 1
         assert digest_of(array) != before
+    buffer = bytearray(8)
+    view = np.frombuffer(memoryview(buffer).toreadonly())
+    before = digest_of(view)
+    buffer[0] = 1
+    assert digest_of(view) != before
 
 
 def test_an_array_that_cannot_change_is_digested_once(monkeypatch):

@@ -50,7 +50,7 @@ def tfds(name: str, data_dir: str | os.PathLike[str] | None = None, seed: int = 
     Rasul and Vollgraf, 2017; Clanuwat et al., 2018.
     """
     if not re.fullmatch("[a-z0-9_]+", name):
-        raise ValueError(f"tfds: name should be of letters, digits and _, got {name!r}")
+        raise ValueError(f"tfds: name should be of lower-case letters, digits and _, got {name!r}")
     default = os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
     folder = Path(data_dir or default).expanduser()
     stored_train, stored_test, names = (_original if name in NAMES else _prepared)(name, folder)

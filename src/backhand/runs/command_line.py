@@ -3,6 +3,7 @@
 import io
 import os
 import re
+import shlex
 import signal
 import sys
 import time
@@ -75,7 +76,7 @@ def main(
             _exit(f"{name}: {error}", 2)
         config = parsed(args)
         warnings.showwarning = lambda message, *_: say(f"{name}: {message}", sys.stderr)
-        for setting in unread(config_type, args):
+        for setting in map(shlex.quote, unread(config_type, args)):
             does = f"make {name} {setting} does"
             say(f"{name}: {setting} in the environment sets nothing; {does}", sys.stderr)
         use_compilation_cache()
@@ -138,7 +139,8 @@ def _carry_out(
 class Signals:
     """Ctrl-C and SIGTERM. They are heard inside `heard`, and so all else is done whole.
 
-    One that comes outside is raised where `heard` begins next. A second one is heard everywhere.
+    One that comes outside is raised where `heard` begins next, or forgotten if nothing follows; a
+    second one, before that, is raised wherever it comes.
     """
 
     def __init__(self) -> None:
@@ -171,7 +173,7 @@ class Signals:
     def _come(self, number: int, _: FrameType | None) -> None:
         first, self._asked = self._asked is None, number
         if self._hears or not first:
-            self._asked, self._hears = None, False
+            self._asked = None
             raise Terminated if number == signal.SIGTERM else KeyboardInterrupt
 
 
@@ -184,8 +186,9 @@ def ensure_streams() -> None:
         stream = getattr(sys, name)
         if stream is None:
             null = os.open(os.devnull, os.O_RDWR)
-            setattr(sys, name, os.fdopen(null, "r" if number == 0 else "w"))
-        elif isinstance(stream, io.TextIOWrapper):
+            mode = "r" if number == 0 else "w"
+            setattr(sys, name, os.fdopen(null, mode, encoding="utf-8", errors="replace"))
+        elif isinstance(stream, io.TextIOWrapper) and name == "stdout":
             stream.reconfigure(errors="replace")
 
 
@@ -196,19 +199,22 @@ def say(text: str, stream: TextIO | None = None) -> None:
         print(text, file=stream, flush=True)
     except OSError:  # a closed pipe, a full device: what is left in the buffer must go somewhere
         with suppress(OSError, ValueError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+            null = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(null, stream.fileno())
+            os.close(null)
 
 
 def print_table(table: Table) -> None:
     """Print a table as wide as the terminal, or 80 columns. Longer cells wrap; nothing is cut."""
     rows = [[str(cell) for cell in row] for row in table.rows]
-    grid = RichTable(title=table.caption or None, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    terminal, text = Console(), io.StringIO()
+    lines = box.SIMPLE_HEAD.substitute(terminal.options)
+    grid = RichTable(title=table.caption or None, box=lines, padding=(0, 1, 0, 0))
     for i, column in enumerate(table.header):
         numbers = i > 0 and all(re.match("[-+−]?[0-9∞]|NaN|$", row[i]) for row in rows)
         grid.add_column(column, justify="right" if numbers else "left", overflow="fold")
     for row in rows:
         grid.add_row(*row)
-    terminal, text = Console(), io.StringIO()
     width = terminal.width if terminal.is_terminal else 80
     plain = Console(
         file=text, width=width, force_terminal=terminal.is_terminal, markup=False, emoji=False,

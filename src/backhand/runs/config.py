@@ -163,8 +163,10 @@ def _choices(hint: object) -> list[str]:
 
 def unread(config_type: type[Config], arguments: Sequence[str]) -> list[str]:
     """Settings in the environment, as by `SEED=3 make NAME`, which make does not hand on."""
-    given = {argument.split("=")[0][2:].replace("-", "_") for argument in arguments}
+    flags = (argument.split("=")[0][2:].replace("-", "_") for argument in arguments)
+    given = {flag.removeprefix("no_") for flag in flags}
     names = [field.name for field in fields(config_type) if field.name not in given]
-    there = {name.upper(): os.environ.get(name.upper()) for name in names}
+    there = {name.upper(): os.environ.get(name.upper(), "") for name in names}
     under_make = "MAKELEVEL" in os.environ
-    return [f"{name}={value}" for name, value in there.items() if value and under_make]
+    readable = {n: value for n, value in there.items() if value and value.isprintable()}
+    return [f"{name}={value}" for name, value in readable.items() if under_make]

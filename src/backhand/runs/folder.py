@@ -114,6 +114,8 @@ class Run:
             run._lock(folder / "config.json")
         except BlockingIOError as error:
             raise RefusedError(f"{folder}: the run is still running, in another process") from error
+        for path in folder.rglob("*".join(atomic.PARTIAL)):  # the process before was killed
+            path.unlink(missing_ok=True)
         run._former = former = _receipt(folder)
         if former.get("outcome") == "finished":
             run._unlock()

@@ -23,7 +23,7 @@ def write(path: str | os.PathLike[str], content: bytes) -> None:
     with naming(path):
         try:
             with temporary.open("xb") as file:  # it fails if something is there, a link too
-                if path.exists():
+                if path.exists() and path.stat().st_mode != temporary.stat().st_mode:
                     temporary.chmod(stat.S_IMODE(path.stat().st_mode))
                 file.write(content)
                 file.flush()
@@ -38,7 +38,7 @@ def write(path: str | os.PathLike[str], content: bytes) -> None:
 
 @contextmanager
 def naming(path: Path) -> Iterator[None]:
-    """OSError names this file, and not its temporary name, or none as for a full disk."""
+    """Make an OSError name this file, not its temporary name; that of a full disk names none."""
     try:
         yield
     except OSError as error:

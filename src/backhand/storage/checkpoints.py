@@ -154,9 +154,9 @@ class Checkpoints:
         scored = [step for step in paths if step in self._scores]
         best = min(scored, key=self._scores.__getitem__, default=None)
         for step in paths.keys() - {best, *list(paths)[-KEEP:]}:
-            paths[step].unlink()
+            paths[step].unlink(missing_ok=True)
         for path in self.folder.glob("*".join(atomic.PARTIAL)):  # a process was killed
-            path.unlink()
+            path.unlink(missing_ok=True)
 
     def _paths(self) -> dict[int, Path]:
         """The checkpoints' files by step, the oldest first."""

@@ -58,8 +58,9 @@ def fit(
       data_per_key: x and y have an axis of n in front, a data set for each key; else all share one.
       on_epoch: called after each epoch with the state and what that epoch recorded, and "epoch".
       checkpoints: where to write checkpoints; `fit` resumes from the newest if there is one, and
-        what comes out is the same, bit for bit. Epochs done before call no `on_epoch`. Ctrl-C and
-        SIGTERM then wait for about half a second, and a checkpoint.
+        what comes out is the same, bit for bit: the same data, functions, first parameters and
+        version of JAX. Epochs done before call no `on_epoch`. Ctrl-C and SIGTERM then wait for
+        about half a second, and a checkpoint.
       progress: the progress line, if several trainings share one.
 
     Returns:

@@ -31,7 +31,7 @@ def identity(loop: Loop, data: Data) -> dict[str, JSON]:
         "batch_size": plan.batch_size,
         "begins": int(np.ravel(state.step)[0]),
         "key": np.asarray(jax.random.key_data(state.key)).tolist(),
-        "start": sha256(start),
+        "first parameters": sha256(start),
         "scored": list(plan.scored),
         "data_per_key": plan.data_per_key,
         **{
@@ -66,7 +66,7 @@ def programs(plan: Plan, state: TrainState, data: Data) -> dict[str, str]:
         update = plan.training.optimizer.update
         traced["optimizer"] = traced_as(update, params, opt_state, params)
     for metric in plan.metrics:
-        traced[metric.__name__] = traced_as(metric, prediction, y)
+        traced[f"metric {metric.__name__}"] = traced_as(metric, prediction, y)
     if plan.observe is not None:
         traced["observe"] = traced_as(plan.observe, params)
     return traced
@@ -76,7 +76,7 @@ def traced_as(function: Callable[..., Tree], *forms: Tree) -> str:
     """A digest of a function as JAX traces it: every operation, shape and constant."""
     traced = jax.make_jaxpr(function)(*forms)
     text = re.sub(r" at 0x[0-9a-f]+", "", str(traced))  # where Python keeps a function
-    constants = sha256({str(i): np.asarray(a) for i, a in enumerate(_constants(traced))})
+    constants = sha256(parameters.named_arrays(without_keys(list(_constants(traced)))))
     return hashlib.sha256(f"{text} {constants}".encode()).hexdigest()
 
 
@@ -95,7 +95,7 @@ def digest_of(a: HostOrDevice) -> str:
         return sha256({"": np.asarray(a)})
     if id(a) not in _digests:
         _digests[id(a)] = sha256({"": np.asarray(a)})
-        weakref.finalize(a, _digests.pop, id(a))
+        weakref.finalize(a, _digests.pop, id(a), None)
     return _digests[id(a)]
 
 
@@ -105,4 +105,4 @@ def _is_fixed(a: object) -> bool:
         if a.flags.writeable:
             return False
         a = a.base
-    return True
+    return a is None or isinstance(a, jax.Array | bytes)
