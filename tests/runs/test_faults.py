@@ -129,11 +129,13 @@ def outcome(folder: Path) -> str | None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("forever", [False, True], ids=["once", "from then on"])
 @pytest.mark.parametrize(
-    ("name", "resumes"), [*((name, False) for name in ERRORS), ("EIO", True)],
-    ids=[*ERRORS, "EIO as it is resumed"],
-)  # fmt: skip
+    ("name", "forever", "resumes"),
+    [
+        *((name, False, False) for name in ERRORS),
+        *(("ENOSPC", True, False), ("EIO", False, True), ("EIO", True, True)),
+    ],
+)
 def test_whatever_call_fails(toy, cut, tmp_path, monkeypatch, name, forever, resumes):
     wanted = results(toy(train, report=report).folder)
 
