@@ -18,6 +18,7 @@ def test_a_logarithmic_axis_has_no_bar_down_to_nothing():
     drawing = plots.dots({"ours": [1e-6, 1e-6, 1e-6, 0.5]}, "", "", log=True)
     ticks = {word for word in words(drawing) if word.startswith(("0", "1"))}
     assert len(ticks) <= 8  # none far below the dots
+    assert "ours 2.66e-05." in drawing.alt  # the mean that is drawn
 
 
 def test_an_estimate_a_row_beside_its_mark():

@@ -25,7 +25,6 @@ def dots(
     standard deviation are those of the logarithms.
     """
     found = {name: np.asarray(v, np.float64) for name, v in groups.items()}
-
     scale, back = (np.log, np.exp) if log else (np.asarray, np.asarray)
 
     def panel(axes: Axes) -> None:
@@ -41,7 +40,7 @@ def dots(
         if log:
             log_scale(axes, "x")
 
-    words = {name: f"{values.mean():.3g}" for name, values in found.items()}
+    words = {name: f"{back(scale(values).mean()):.3g}" for name, values in found.items()}
     return _rows(panel, words, title, x_label, marks, WIDTH[wide], 0.45)
 
 

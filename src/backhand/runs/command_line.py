@@ -137,9 +137,9 @@ def _carry_out(
 
 
 class Signals:
-    """Ctrl-C and SIGTERM. They are heard inside `heard`, and so all else is done whole.
+    """Ctrl-C and SIGTERM, heard only inside `heard`, so that everything else is done whole.
 
-    One that comes outside is raised where `heard` begins next, or forgotten if nothing follows; a
+    One that comes outside is raised where `heard` begins next, or forgotten if it never does. A
     second one, before that, is raised wherever it comes.
     """
 

@@ -50,8 +50,8 @@ def load(path: str | os.PathLike[str], net: Layer, x: Shaped) -> Params:
     """The params in a file that `save` wrote, for a net with inputs like x (batch, …).
 
     Raises ValueError that says what differs if names, shapes or dtypes are not those that
-    `net.init` gives, or if the file is damaged or something else; OSError if there is no file.
-    Nothing in the file is run.
+    `net.init` gives, or if the file is damaged or not one that `save` wrote; OSError if it is not
+    there. Nothing in the file is run.
     """
     checks.layers("load", [net])
     checks.array("load", "x", x)
@@ -75,7 +75,7 @@ def encode(arrays: Mapping[str, np.ndarray], config: str = "{}") -> bytes:
 def read(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], JSON]:
     """The arrays in a file that `save` wrote, by name, and the config.
 
-    Raises ValueError if it is damaged or something else, OSError if there is no file.
+    Raises ValueError if it is damaged or not such a file, OSError if it is not there.
     """
     tensors = safetensors()
     with Path(path).open("rb") as file:

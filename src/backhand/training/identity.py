@@ -1,6 +1,6 @@
-"""What makes two trainings the same: settings, data and programs, each of the last two by a digest.
+"""What makes two trainings the same: their settings, and digests of their data and functions.
 
-A checkpoint resumes only the training that wrote it, and a change is refused by its name.
+A checkpoint resumes only the training that wrote it; what has changed is named.
 """
 
 import hashlib
